@@ -1,0 +1,378 @@
+/** CacheManager: validates, asks the store, counts. The whole way of a hit stands in `get` and `getOrSet`. */
+import type { Clock } from './clock.ts'
+import { snapshot } from './codec/snapshot.ts'
+import { toMs, type Duration } from './duration.ts'
+import { freshness, lifeOf, type Entry } from './entry.ts'
+import type { CacheEventListener, CacheEventName } from './events.ts'
+import { FillToken } from './fill-token.ts'
+import { assertKey, assertNamespace, assertTag, entryId, EVERYTHING, namespaceStamp, parentId, tagStamp } from './key.ts'
+import { handOut, servedFrom, type LoadContext, type LoadRequest, type Loads } from './load.ts'
+import {
+  optionalMs,
+  stampsOf,
+  windowsOf,
+  type GetOrSetOptions,
+  type InvalidateOptions,
+  type KeyOptions,
+  type SetOptions,
+  type TtlLimits,
+} from './options.ts'
+import type { Statistics } from './statistics.ts'
+import type { RedisConnection } from './stores/redis/connection.ts'
+import type { EntryTimes, Store } from './stores/store.ts'
+import type { Telemetry } from './telemetry.ts'
+import { newToken } from './token.ts'
+
+/** What all views of one cache share. */
+export interface CacheParts extends TtlLimits {
+  readonly store: Store
+  readonly loads: Loads
+  readonly telemetry: Telemetry
+  readonly clock: Clock
+  readonly leaseMs: number
+  /** A fault of the store rejects `getOrSet`; otherwise it loads. */
+  readonly isStrict: boolean
+  /** Absent without Redis. */
+  readonly connection: RedisConnection | undefined
+  readonly keyPrefix: string
+  readonly environment: string
+}
+
+/**
+ * A cache: functions and routes in front, a store behind. Made by `createCache`.
+ *
+ * Values come out deep-frozen, on the miss as on every hit, because callers share them: copy one to change it. `get`,
+ * `set`, `delete` and the like reject with `RedisConnectionError` when Redis is out of reach; `getOrSet` then loads.
+ */
+export class CacheManager {
+  /** @internal What adapters build on. */
+  readonly parts: CacheParts
+  /** @internal The namespace of calls that name none. */
+  readonly ownNamespace: string
+
+  /** @internal */
+  constructor(parts: CacheParts, ownNamespace = '') {
+    this.parts = parts
+    this.ownNamespace = ownNamespace
+  }
+
+  /**
+   * The value under `key`, or `undefined` if there is none that is fresh; `null`, `0`, `''` and `false` are values.
+   *
+   * @throws {CacheKeyError} for a key that is empty or no string
+   * @throws {RedisConnectionError} when Redis is out of reach
+   * @example
+   * const user = await cache.get<User>('user_1', { namespace: 'users' })
+   */
+  async get<T>(key: string, options?: KeyOptions): Promise<T | undefined> {
+    const { store, telemetry } = this.parts
+    const namespace = this.#namespaceOf(options)
+    assertKey(key, namespace)
+    const found = store.read(entryId(namespace, key))
+    const entry = found instanceof Promise ? await telemetry.watch(found, { key, namespace }) : found
+    if (entry === undefined || freshness(entry, this.parts.clock.now()) !== 'fresh') {
+      telemetry.count('miss', key, namespace)
+      return undefined
+    }
+    telemetry.count('hit', key, namespace)
+    return handOut(servedFrom(entry, 'hit')) as T
+  }
+
+  /** The values under `keys`, in their order; `undefined` where there is none. One command, however many keys. */
+  getMany<T>(keys: readonly string[], options?: KeyOptions): Promise<(T | undefined)[]> {
+    return Promise.all(keys.map((key) => this.get<T>(key, options)))
+  }
+
+  /**
+   * Stores `value` under `key`, whatever is stored there and whoever is loading it.
+   *
+   * @throws {CacheSerializationError} that names the path to what cannot be stored: a function, a symbol, a cycle
+   * @throws {CacheConfigurationError} for an option that makes no sense
+   * @throws {CacheKeyError} @throws {RedisConnectionError}
+   * @example
+   * await cache.set('user_1', user, { ttl: '5m', namespace: 'users', tags: ['team:7'] })
+   */
+  async set<T>(key: string, value: T, options: SetOptions = {}): Promise<void> {
+    const namespace = this.#namespaceOf(options)
+    assertKey(key, namespace)
+    const id = entryId(namespace, key)
+    const draft = {
+      ...snapshot(value, key),
+      ...lifeOf(windowsOf(options, this.parts), this.parts.clock.now()),
+      entryId: newToken(),
+      parentId: undefined,
+      loadMs: 0,
+      tags: stampsOf(namespace, options.tags),
+      negative: false,
+      compress: options.compress,
+    }
+    const { store, telemetry, loads } = this.parts
+    await telemetry.watch(store.set(id, draft), { key, namespace })
+    loads.flights.detach([id])
+    telemetry.count('set', key, namespace)
+  }
+
+  /** Stores several values with the same options: `cache.setMany(new Map([['a', 1], ['b', 2]]), { ttl: 60 })`. */
+  async setMany<T>(entries: Iterable<readonly [string, T]>, options?: SetOptions): Promise<void> {
+    await Promise.all(Array.from(entries, ([key, value]) => this.set(key, value, options)))
+  }
+
+  /**
+   * Removes what is stored under `keys`, and keeps loads in flight from storing it again; how many of them were there.
+   *
+   * @throws {CacheKeyError} @throws {RedisConnectionError} when it could not be delivered
+   * @example
+   * await cache.delete(['user_1', 'users_list'], { namespace: 'users' }) // 2
+   */
+  async delete(keys: string | readonly string[], options?: KeyOptions): Promise<number> {
+    const namespace = this.#namespaceOf(options)
+    const names = this.#names(keys, namespace)
+    if (names.length === 0) return 0
+    const { store, loads, telemetry } = this.parts
+    const ids = names.flatMap((key) => [entryId(namespace, key), parentId(namespace, key)])
+    try {
+      const removed = await telemetry.watch(store.remove(ids), { key: names.join(', '), namespace })
+      const deleted = this.#countFresh(removed)
+      telemetry.counters.of(namespace).deletes += deleted
+      if (telemetry.events.has('delete')) telemetry.events.emit('delete', { keys: names, namespace, deleted })
+      return deleted
+    } finally {
+      loads.flights.detach(ids)
+    }
+  }
+
+  /** How many of `keys` have a fresh entry. @throws {CacheKeyError} @throws {RedisConnectionError} */
+  async exists(keys: string | readonly string[], options?: KeyOptions): Promise<number> {
+    const namespace = this.#namespaceOf(options)
+    const names = this.#names(keys, namespace)
+    if (names.length === 0) return 0
+    return this.#countFresh(await this.#times(names, namespace))
+  }
+
+  /**
+   * Seconds until the entry is no longer fresh, to the millisecond; `undefined` if it is not there.
+   *
+   * @throws {CacheKeyError} @throws {RedisConnectionError}
+   */
+  async ttl(key: string, options?: KeyOptions): Promise<number | undefined> {
+    const namespace = this.#namespaceOf(options)
+    const times = await this.#times(this.#names(key, namespace), namespace)
+    const freshUntil = Math.max(...times.map((one) => one?.freshUntil ?? 0))
+    const leftMs = freshUntil - this.parts.clock.now()
+    return leftMs > 0 ? leftMs / 1000 : undefined
+  }
+
+  /**
+   * Gives an entry a new ttl from now on, and no stale windows; false if it is not there.
+   *
+   * @throws {CacheConfigurationError} for a ttl that is none
+   * @throws {CacheKeyError} @throws {RedisConnectionError}
+   */
+  async expire(key: string, ttl: Duration, options?: KeyOptions): Promise<boolean> {
+    const namespace = this.#namespaceOf(options)
+    const ttlMs = Math.min(toMs(ttl, 'ttl'), this.parts.maxTtlMs)
+    const times = await this.#times(this.#names(key, namespace), namespace)
+    if (this.#countFresh(times) === 0) return false
+    const { store, clock, telemetry } = this.parts
+    const ids = [entryId(namespace, key), parentId(namespace, key)].filter((_, i) => times[i] !== undefined)
+    const expire = (id: string): Promise<boolean> =>
+      telemetry.watch(store.expire(id, clock.now() + ttlMs), { key, namespace })
+    return (await Promise.all(ids.map(expire))).includes(true)
+  }
+
+  /**
+   * The value under `key`; if there is none that is fresh, what `loader` returns, which is then stored.
+   *
+   * One caller at a time loads, over all processes; the others wait for it. A load that an invalidation overtakes is
+   * not stored. With `onError: 'serve'` a fault of the cache never fails the call. A loader's own error passes through
+   * untouched, once for all who waited.
+   *
+   * @throws {LoadTimeoutError} after `hardTimeout` without a stale entry
+   * @throws {CacheKeyError} @throws {CacheConfigurationError}
+   * @example
+   * const user = await cache.getOrSet('user_1', () => db.user(1), { ttl: '5m', swr: '1m', namespace: 'users' })
+   */
+  async getOrSet<T>(
+    key: string,
+    loader: (context: LoadContext<T>) => T | Promise<T>,
+    options?: GetOrSetOptions,
+  ): Promise<T> {
+    const { store, telemetry, loads, isStrict } = this.parts
+    const namespace = this.#namespaceOf(options)
+    assertKey(key, namespace)
+    let entry: Entry | undefined
+    let isCutOff = false
+    if (options?.forceRefresh !== true) {
+      try {
+        const found = store.read(entryId(namespace, key))
+        entry = found instanceof Promise ? await telemetry.watch(found, { key, namespace }) : found
+      } catch (error) {
+        if (isStrict) throw error
+        isCutOff = true
+      }
+    }
+    const state = entry === undefined ? 'expired' : freshness(entry, this.parts.clock.now())
+    if (state === 'fresh') {
+      telemetry.count('hit', key, namespace)
+      return handOut(servedFrom(entry!, 'hit')) as T
+    }
+    const request = { ...this.#request(key, namespace, options), run: loader as LoadRequest['run'], found: entry, isCutOff }
+    if (state === 'stale') {
+      void loads.refresh(request)
+      telemetry.count('stale', key, namespace)
+      return handOut(servedFrom(entry!, 'stale')) as T
+    }
+    telemetry.count('miss', key, namespace)
+    const loaded = await loads.load(request)
+    if (loaded.source === 'stale') telemetry.count('stale', key, namespace)
+    return handOut(loaded) as T
+  }
+
+  /**
+   * Begins a read-modify-fill by hand: a token that stores only if nothing invalidated the key since. The youngest
+   * `begin` of a key wins.
+   *
+   * @throws {CacheKeyError} @throws {RedisConnectionError}
+   * @example
+   * const token = await cache.begin('report')
+   * await token.set(await buildReport(), { ttl: '1h' }) // false: invalidated meanwhile, not stored
+   */
+  async begin(key: string, options?: KeyOptions): Promise<FillToken> {
+    const namespace = this.#namespaceOf(options)
+    assertKey(key, namespace)
+    const { store, telemetry, leaseMs } = this.parts
+    const acquiring = store.acquire(entryId(namespace, key), { tags: stampsOf(namespace), leaseMs, steal: true })
+    const acquired = await telemetry.watch(acquiring, { key, namespace })
+    if (acquired.outcome !== 'lead') throw new TypeError('store: expected to give a lease that is stolen')
+    const onStored = (): void => telemetry.count('set', key, namespace)
+    return new FillToken({ ...this.parts, lease: acquired.lease, key, namespace, onStored })
+  }
+
+  /**
+   * Invalidates every entry that bears one of `tags`, in all namespaces; one command, whatever their number.
+   *
+   * @throws {CacheKeyError} @throws {RedisConnectionError} when it could not be delivered
+   * @example
+   * await cache.invalidateTags(['team:7', 'user:42'])
+   */
+  async invalidateTags(tags: string | readonly string[], options: InvalidateOptions = {}): Promise<void> {
+    const names = typeof tags === 'string' ? [tags] : [...tags]
+    names.forEach(assertTag)
+    if (names.length === 0) return
+    const soft = options.soft === true
+    await this.#invalidate(names.map(tagStamp), soft)
+    const { events } = this.parts.telemetry
+    if (events.has('invalidate')) events.emit('invalidate', { tags: names, soft })
+  }
+
+  /**
+   * Invalidates everything under this cache's prefix, or one namespace of it; never anybody else's key, and in the same
+   * time for ten entries as for ten million.
+   *
+   * @throws {RedisConnectionError} when it could not be delivered
+   */
+  async clear(options?: KeyOptions): Promise<void> {
+    const isEverything = options?.namespace === undefined && this.ownNamespace === ''
+    const namespace = isEverything ? undefined : this.#namespaceOf(options)
+    await this.#invalidate([namespace === undefined ? EVERYTHING : namespaceStamp(namespace)], false)
+    const { events } = this.parts.telemetry
+    if (events.has('clear')) events.emit('clear', { namespace })
+  }
+
+  /** The same cache, with `name` as the namespace of calls that name none. @throws {CacheKeyError} */
+  namespace(name: string): CacheManager {
+    assertNamespace(name)
+    return new CacheManager(this.parts, name)
+  }
+
+  /** True if the store answers. Never throws. */
+  async ping(): Promise<boolean> {
+    try {
+      return await this.parts.store.ping()
+    } catch {
+      return false
+    }
+  }
+
+  /** What this process has counted since it made the cache or reset its statistics. */
+  getStatistics(): Statistics {
+    return this.parts.telemetry.statistics()
+  }
+
+  resetStatistics(): void {
+    this.parts.telemetry.reset()
+  }
+
+  /** Calls `listener` with each such event; also published on `diagnostics_channel` as `tidemark:<event>`. */
+  on<E extends CacheEventName>(event: E, listener: CacheEventListener<E>): this {
+    this.parts.telemetry.events.on(event, listener)
+    return this
+  }
+
+  off<E extends CacheEventName>(event: E, listener: CacheEventListener<E>): this {
+    this.parts.telemetry.events.off(event, listener)
+    return this
+  }
+
+  /** Closes the store and the connections it opened, for all namespaces. */
+  close(): Promise<void> {
+    return this.parts.store.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #namespaceOf(options: KeyOptions | undefined): string {
+    const namespace = options?.namespace
+    if (namespace === undefined) return this.ownNamespace
+    assertNamespace(namespace)
+    return namespace
+  }
+
+  #names(keys: string | readonly string[], namespace: string): readonly string[] {
+    const names = typeof keys === 'string' ? [keys] : [...new Set(keys)]
+    for (const key of names) assertKey(key, namespace)
+    return names
+  }
+
+  /** For each key the times of its own entry and of the parent of its responses. */
+  async #times(names: readonly string[], namespace: string): Promise<readonly (EntryTimes | undefined)[]> {
+    const { store, telemetry } = this.parts
+    const ids = names.flatMap((key) => [entryId(namespace, key), parentId(namespace, key)])
+    return telemetry.watch(store.times(ids), { key: names.join(', '), namespace })
+  }
+
+  /** How many keys have a fresh entry of their own or for their responses; `times` as #times returns them. */
+  #countFresh(times: readonly (EntryTimes | undefined)[]): number {
+    const now = this.parts.clock.now()
+    const isFresh = (one: EntryTimes | undefined): boolean => one !== undefined && now < one.freshUntil
+    return times.filter((one, i) => i % 2 === 0 && (isFresh(one) || isFresh(times[i + 1]))).length
+  }
+
+  async #invalidate(stamps: readonly string[], soft: boolean): Promise<void> {
+    const { store, loads, telemetry } = this.parts
+    try {
+      await telemetry.watch(store.invalidate(stamps, soft))
+      telemetry.counters.invalidations++
+    } finally {
+      loads.flights.detachAll()
+    }
+  }
+
+  #request(key: string, namespace: string, o: GetOrSetOptions = {}): Omit<LoadRequest, 'run'> {
+    return {
+      id: entryId(namespace, key),
+      key,
+      namespace,
+      tags: stampsOf(namespace, o.tags),
+      windows: windowsOf(o, this.parts),
+      negativeTtlMs: optionalMs(o.negativeTtl, 'negativeTtl'),
+      compress: o.compress,
+      softTimeoutMs: optionalMs(o.softTimeout, 'softTimeout'),
+      hardTimeoutMs: optionalMs(o.hardTimeout, 'hardTimeout'),
+      signal: o.signal,
+      isForced: o.forceRefresh,
+    }
+  }
+}

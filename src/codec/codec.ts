@@ -1,0 +1,113 @@
+/** Entries as bytes, and back. The only file of this folder that stores of bytes import. */
+import type { Entry, EntryDraft } from '../entry.ts'
+import { CacheCompressionError, CacheDecompressionError, CacheSerializationError } from '../exceptions.ts'
+import { compress, decompress, hasCompression, type CompressionAlgorithm } from './compression.ts'
+import { readBody, readHeader, writeTail, type EntryHeader } from './envelope.ts'
+import { deserialize, serialize } from './serializer.ts'
+
+export {
+  expireHeader,
+  hasMagic,
+  readEntryId,
+  readHeader,
+  readStamp,
+  STAMP_BYTES,
+  type EntryHeader,
+  type Stamp,
+} from './envelope.ts'
+
+export interface CodecOptions {
+  /** Bodies from `thresholdBytes` on are compressed. Default: none are. */
+  readonly compression?: { readonly algorithm: CompressionAlgorithm; readonly thresholdBytes: number }
+  /** No larger value is written or read, whatever its stored size. Default: 64 MiB. */
+  readonly maxBytes?: number
+}
+
+const DEFAULT_MAX_BYTES = 64 * 1_048_576
+
+/** For an entry that asks to be compressed where nothing is configured. */
+const DEFAULT_COMPRESSION = { algorithm: 'gzip', thresholdBytes: 1024 } as const
+
+export class Codec {
+  readonly #compression: CodecOptions['compression']
+  readonly #maxBytes: number
+
+  /** @throws {CacheCompressionError} if this Node does not have the algorithm */
+  constructor(options: CodecOptions) {
+    const { compression, maxBytes = DEFAULT_MAX_BYTES } = options
+    if (compression && !hasCompression(compression.algorithm)) {
+      throw new CacheCompressionError(`${compression.algorithm}: this Node (${process.version}) does not have it`)
+    }
+    this.#compression = compression
+    this.#maxBytes = maxBytes
+  }
+
+  /**
+   * The tail of an entry: what follows the stamp, which the store writes. A promise if a body of more than 64 KB is
+   * compressed. `draft.compress` overrides the option for this entry; the threshold still applies.
+   *
+   * @throws {CacheSerializationError} if the value is larger than `maxBytes`, or id and tags are too long
+   * @throws {CacheCompressionError}
+   */
+  encode(draft: EntryDraft, id: string): Buffer | Promise<Buffer> {
+    const { kind, body } = serialize(draft.value, draft.plain)
+    const bodyLength = body.length
+    if (bodyLength > this.#maxBytes) {
+      throw new CacheSerializationError(`value: expected at most ${this.#maxBytes} bytes, got ${bodyLength}`)
+    }
+    const asIs = { kind, compression: 'none', bodyLength, body } as const
+    const algorithm = this.#algorithmFor(bodyLength, draft.compress)
+    if (algorithm === undefined) return writeTail(draft, id, asIs)
+    const seal = (compressed: Buffer | undefined): Buffer =>
+      writeTail(draft, id, compressed ? { ...asIs, compression: algorithm, body: compressed } : asIs)
+    const compressed = compress(body, algorithm)
+    return compressed instanceof Promise ? compressed.then(seal) : seal(compressed)
+  }
+
+  /**
+   * The entry in `bytes`, stamp and tail. A promise if its body is compressed and has more than 64 KB.
+   *
+   * Bytes at the top of a value (Buffer, Uint8Array) may be a view of `bytes`, so that they can go to a socket as they
+   * are. Whoever keeps them, or hands them to a caller, makes a `copy` first, as of everything not `shareable`.
+   *
+   * @throws {CacheDeserializationError} if the bytes are damaged, or are those of another id
+   * @throws {CacheDecompressionError} if the body is not what it declares to be
+   */
+  decode(bytes: Buffer, id: string): Entry | Promise<Entry> {
+    const header = readHeader(bytes, id)
+    const { compression, bodyLength } = header
+    if (bodyLength > this.#maxBytes) {
+      throw new CacheDecompressionError(`stored entry: expected at most ${this.#maxBytes} bytes, got ${bodyLength}`)
+    }
+    const stored = readBody(bytes, header)
+    if (compression === 'none') return toEntry(header, stored)
+    const body = decompress(stored, compression, bodyLength)
+    return body instanceof Promise ? body.then((it) => toEntry(header, it)) : toEntry(header, body)
+  }
+
+  #algorithmFor(bodyLength: number, wantsCompression: boolean | undefined): CompressionAlgorithm | undefined {
+    if (wantsCompression === false) return undefined
+    const compression = this.#compression ?? (wantsCompression ? DEFAULT_COMPRESSION : undefined)
+    return compression && bodyLength >= compression.thresholdBytes ? compression.algorithm : undefined
+  }
+}
+
+function toEntry(header: EntryHeader, body: Buffer): Entry {
+  const { value, shareable, plain } = deserialize(header.kind, body)
+  return {
+    value,
+    shareable,
+    plain,
+    bytes: body.length,
+    entryId: header.entryId,
+    parentId: header.parentId,
+    seq: header.seq,
+    storedAt: header.storedAt,
+    freshUntil: header.freshUntil,
+    staleUntil: header.staleUntil,
+    graceUntil: header.graceUntil,
+    loadMs: header.loadMs,
+    tags: header.tags,
+    negative: header.negative,
+  }
+}

@@ -1,0 +1,94 @@
+/** From a configuration to a cache: the one place where the parts are put together. */
+import { CacheManager } from './cache-manager.ts'
+import { Codec } from './codec/codec.ts'
+import type { ApplicationConfig } from './config/application-config.ts'
+import type { Config, ResolvedRedisConfig } from './config/config.ts'
+import { loadConfig } from './config/load-config.ts'
+import { Events } from './events.ts'
+import { Loads } from './load.ts'
+import { Counters } from './statistics.ts'
+import { MemoryStore } from './stores/memory.ts'
+import { RedisConnection } from './stores/redis/connection.ts'
+import { RedisStore } from './stores/redis/redis-store.ts'
+import type { Store } from './stores/store.ts'
+import { Telemetry } from './telemetry.ts'
+
+/** Stamps outlive every entry: ttl, swr and grace are each clamped to maxTtl. */
+const WINDOWS = 3
+
+let hasToldOfMemory = false
+
+/**
+ * Makes a cache: on Redis if one is configured, else in this process's memory.
+ *
+ * What `config` leaves out is taken from the environment, then from the defaults. It connects with the first call.
+ *
+ * @throws {CacheConfigurationError} that lists everything that is wrong
+ * @example
+ * const cache = createCache({ redis: { url: 'redis://localhost:6379' }, cache: { defaultTtl: '5m' } })
+ */
+export function createCache(config?: ApplicationConfig): CacheManager {
+  const resolved = loadConfig(process.env, config)
+  const { cache, clock, logger } = resolved
+  const maxTtlMs = cache.maxTtl * 1000
+  const connection = resolved.redis && new RedisConnection(connectionOptions(resolved.redis))
+  const store = resolved.store ?? makeStore(resolved, connection)
+  const telemetry = new Telemetry({
+    counters: new Counters(cache.enableStatistics),
+    events: new Events(),
+    clock,
+    warn: (message) => logger.warn(message),
+  })
+  listen(store, telemetry)
+  const isStrict = cache.onError === 'throw'
+  const leaseMs = cache.leaseTime * 1000
+  const loads = new Loads({ store, clock, telemetry, leaseMs, waitMs: cache.waitTime * 1000, maxTtlMs, isStrict })
+  const limits = { defaultTtlMs: cache.defaultTtl * 1000, maxTtlMs }
+  const { environment } = resolved
+  const { keyPrefix } = cache
+  return new CacheManager({ store, loads, telemetry, clock, leaseMs, isStrict, connection, keyPrefix, environment, ...limits })
+}
+
+function makeStore({ cache, clock, redis, logger }: Config, connection: RedisConnection | undefined): Store {
+  const stampsMs = WINDOWS * cache.maxTtl * 1000
+  if (connection !== undefined && redis !== undefined) {
+    const { decodeResponses } = redis
+    return new RedisStore({ connection, codec: makeCodec(cache), keyPrefix: cache.keyPrefix, stampsMs, clock, decodeResponses })
+  }
+  if (!hasToldOfMemory) logger.info('tidemark: no Redis configured, entries are kept in the memory of this process')
+  hasToldOfMemory = true
+  return new MemoryStore({ ...cache.memory, strategy: cache.strategy, stampsMs, clock })
+}
+
+function makeCodec(cache: Config['cache']): Codec {
+  const { compressionEnabled, compressionAlgorithm: algorithm, compressionThreshold: thresholdBytes } = cache
+  return new Codec(compressionEnabled ? { compression: { algorithm, thresholdBytes } } : {})
+}
+
+function connectionOptions(redis: ResolvedRedisConfig): ConstructorParameters<typeof RedisConnection>[0] {
+  const behaviour = {
+    commandTimeoutMs: redis.socketTimeout * 1000,
+    healthCheckIntervalMs: redis.healthCheckInterval * 1000,
+    maxConnections: redis.maxConnections,
+  }
+  if (redis.client !== undefined) return { ...behaviour, client: redis.client }
+  const { host, port, path, db, username, password, ssl, socketKeepalive, socketConnectTimeout } = redis
+  const connectTimeoutMs = socketConnectTimeout * 1000
+  const server = { host, port, path, db, username, password, ssl, keepAlive: socketKeepalive, connectTimeoutMs }
+  return { ...behaviour, server }
+}
+
+function listen(store: Store, telemetry: Telemetry): void {
+  const { counters, events } = telemetry
+  store.listen({
+    onEvict: (id) => {
+      counters.evictions++
+      if (events.has('evict')) events.emit('evict', { id })
+    },
+    onFault: (error) => telemetry.report(error),
+    onBytes: (read, written) => {
+      counters.bytesRead += read
+      counters.bytesWritten += written
+    },
+  })
+}

@@ -1,0 +1,71 @@
+/** What a store keeps under one id, and how fresh it is. */
+
+/**
+ * One stored value with all that decides whether it may be served. Immutable: a change is a new entry.
+ *
+ * The windows add up: until `freshUntil` a hit, until `staleUntil` served stale at once and refreshed behind,
+ * until `graceUntil` served only if the load fails or is late. All are points in time in milliseconds.
+ */
+export interface Entry {
+  /** Deep-frozen, so that callers may share it; see `shareable`. */
+  readonly value: unknown
+  /** False if the value holds something that cannot be frozen (Date, Map, Set, bytes): each caller gets a copy. */
+  readonly shareable: boolean
+  /** True if plain JSON says everything about the value: no Date, Map, Set, bigint, bytes, NaN or Infinity in it. */
+  readonly plain: boolean
+  /** Bytes of the value, estimated in memory, counted when it came from Redis. */
+  readonly bytes: number
+  /** 16 hex digits, unique per attempt to fill. A child names its parent by it. */
+  readonly entryId: string
+  /** The `entryId` of the entry this one hangs on; it counts only while that very entry is there. */
+  readonly parentId: string | undefined
+  /** The watermark before the load began: an invalidation stamped later than this makes the entry invalid. */
+  readonly seq: number
+  readonly storedAt: number
+  readonly freshUntil: number
+  readonly staleUntil: number
+  readonly graceUntil: number
+  /** How long the load took. */
+  readonly loadMs: number
+  /** Stamp names (key.ts): the namespace's, then those of the user's tags. */
+  readonly tags: readonly string[]
+  /** The loader said that there is nothing. */
+  readonly negative: boolean
+}
+
+/** An entry to be filled or set: the store itself adds the watermark. */
+export interface EntryDraft extends Omit<Entry, 'seq'> {
+  /** Whether a store of bytes may compress it; undefined: as it was configured. */
+  readonly compress?: boolean | undefined
+}
+
+/** How long an entry is to live, in milliseconds; the windows follow one upon the other. */
+export interface Windows {
+  readonly ttlMs: number
+  readonly swrMs: number
+  readonly graceMs: number
+}
+
+/** When an entry that is stored `now` leaves each of its windows. */
+export function lifeOf(
+  windows: Windows,
+  now: number,
+): Pick<Entry, 'storedAt' | 'freshUntil' | 'staleUntil' | 'graceUntil'> {
+  const freshUntil = now + windows.ttlMs
+  const staleUntil = freshUntil + windows.swrMs
+  return { storedAt: now, freshUntil, staleUntil, graceUntil: staleUntil + windows.graceMs }
+}
+
+export type Freshness = 'fresh' | 'stale' | 'grace' | 'expired'
+
+/** Which of its windows an entry is in. */
+export function freshness(entry: Entry, now: number): Freshness {
+  if (now < entry.freshUntil) return 'fresh'
+  if (now < entry.staleUntil) return 'stale'
+  return now < entry.graceUntil ? 'grace' : 'expired'
+}
+
+/** The entry after a soft invalidation: no longer fresh, usable as a stale copy while a load refreshes it. */
+export function softened(entry: Entry): Entry {
+  return { ...entry, freshUntil: 0, staleUntil: entry.graceUntil }
+}

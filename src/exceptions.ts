@@ -1,0 +1,106 @@
+/** The errors tidemark throws: one class per kind of fault, each with a stable `code`. */
+
+/** What every exception can say of the call it belongs to. */
+export interface CacheExceptionOptions extends ErrorOptions {
+  /** The key the caller used, without prefix. */
+  key?: string | undefined
+  namespace?: string | undefined
+}
+
+/**
+ * The base of every error that tidemark throws; `instanceof CacheException` tells them from errors of your own code.
+ *
+ * A message names keys and settings, never a password and never a cached value.
+ *
+ * @example
+ * try { await cache.get('user_1') } catch (error) { if (error instanceof CacheException) log.warn(error.code) }
+ */
+export class CacheException extends Error {
+  /** Stable, for programs: `ERR_CACHE_...`. The message is for people and may change. */
+  readonly code: string = 'ERR_CACHE'
+  readonly key?: string
+  readonly namespace?: string
+
+  constructor(message: string, options: CacheExceptionOptions = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined)
+    this.name = new.target.name
+    if (options.key !== undefined) this.key = options.key
+    if (options.namespace !== undefined) this.namespace = options.namespace
+  }
+}
+
+/** One thing that is wrong in a configuration. */
+export interface ConfigurationFault {
+  /** Where: `redis.port`, `cache.defaultTtl`, or the environment variable it came from. */
+  readonly path: string
+  readonly expected: string
+  /** What was found, shortened; `***` in place of a secret. */
+  readonly got: string
+}
+
+/** The configuration was refused; `faults` lists everything that is wrong with it, not only the first. */
+export class CacheConfigurationError extends CacheException {
+  override readonly code = 'ERR_CACHE_CONFIGURATION'
+  readonly faults: readonly ConfigurationFault[]
+
+  constructor(faults: readonly ConfigurationFault[], subject = 'tidemark configuration') {
+    super(`invalid ${subject}:\n${faults.map((f) => `  ${f.path}: expected ${f.expected}, got ${f.got}`).join('\n')}`)
+    this.faults = faults
+  }
+}
+
+/** Redis could not be reached, or did not answer within the deadline of one command (`redis.socketTimeout`). */
+export class RedisConnectionError extends CacheException {
+  override readonly code = 'ERR_CACHE_REDIS_CONNECTION'
+}
+
+/** A key, namespace or tag that cannot be used: empty, not a string, or not well-formed Unicode. */
+export class CacheKeyError extends CacheException {
+  override readonly code = 'ERR_CACHE_KEY'
+}
+
+/** A value that cannot be stored; the message names the path to the part that is to blame. */
+export class CacheSerializationError extends CacheException {
+  override readonly code = 'ERR_CACHE_SERIALIZATION'
+}
+
+/** Stored bytes that cannot be read back. Reads turn it into a miss and an `error` event. */
+export class CacheDeserializationError extends CacheException {
+  override readonly code = 'ERR_CACHE_DESERIALIZATION'
+}
+
+/** A value could not be compressed. */
+export class CacheCompressionError extends CacheException {
+  override readonly code = 'ERR_CACHE_COMPRESSION'
+}
+
+/** Stored bytes could not be decompressed, or were larger than they declared. */
+export class CacheDecompressionError extends CacheException {
+  override readonly code = 'ERR_CACHE_DECOMPRESSION'
+}
+
+/** A loader took longer than `hardTimeout`, and there was no stale value to answer with. */
+export class LoadTimeoutError extends CacheException {
+  override readonly code = 'ERR_CACHE_LOAD_TIMEOUT'
+}
+
+/** A rate limit was exceeded; `retryAfterMs` is the wait until the next hit is allowed. */
+export class RateLimitError extends CacheException {
+  override readonly code = 'ERR_CACHE_RATE_LIMIT'
+  /** Read by Fastify and others when the error reaches their error handler. */
+  readonly statusCode = 429
+  readonly retryAfterMs: number
+
+  constructor(message: string, retryAfterMs: number) {
+    super(message)
+    this.retryAfterMs = retryAfterMs
+  }
+}
+
+/** A value of the caller's as an error message shows it: short, on one line. Not for values that may be secret. */
+export function describe(value: unknown): string {
+  if (typeof value === 'string') return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
+  if (typeof value === 'function') return 'a function'
+  return String(value)
+}

@@ -1,0 +1,54 @@
+/** tidemark: the cache in front of slow endpoints and functions. */
+export { createCache } from './create-cache.ts'
+export { CacheManager } from './cache-manager.ts'
+export { cached, cacheBusting } from './cached.ts'
+export type { CachedOptions, CacheBustingOptions } from './cached-options.ts'
+export type { GetOrSetOptions, InvalidateOptions, KeyOptions, SetOptions } from './options.ts'
+export type { LoadContext } from './load.ts'
+export { FillToken } from './fill-token.ts'
+export type { Statistics, NamespaceStatistics } from './statistics.ts'
+export type { CacheEventListener, CacheEventName, CacheEvents, EntryEvent } from './events.ts'
+
+export { loadConfig } from './config/load-config.ts'
+export type {
+  ApplicationConfig,
+  CacheConfig,
+  Logger,
+  MemoryConfig,
+  RedisClient,
+  RedisConfig,
+} from './config/application-config.ts'
+export type { Config } from './config/config.ts'
+export type { Bytes } from './config/bytes.ts'
+export type { Duration } from './duration.ts'
+export { systemClock } from './clock.ts'
+export type { Clock } from './clock.ts'
+
+export {
+  CacheCompressionError,
+  CacheConfigurationError,
+  CacheDecompressionError,
+  CacheDeserializationError,
+  CacheException,
+  CacheKeyError,
+  CacheSerializationError,
+  LoadTimeoutError,
+  RateLimitError,
+  RedisConnectionError,
+} from './exceptions.ts'
+export type { ConfigurationFault } from './exceptions.ts'
+
+export { MemoryStore } from './stores/memory.ts'
+export type { MemoryStoreOptions } from './stores/memory.ts'
+export type {
+  Acquired,
+  AcquireOptions,
+  EntryTimes,
+  Lease,
+  MaybePromise,
+  Parent,
+  Store,
+  StoreListener,
+  Verdict,
+} from './stores/store.ts'
+export type { Entry, EntryDraft } from './entry.ts'

@@ -1,0 +1,67 @@
+/**
+ * Names: how a namespace and a key become the id of an entry, and which stamps speak for it.
+ *
+ * An id is `k:<namespace>:<key>`. Responses have two: the parent `p:<namespace>:<key>` and, for each variant that hangs
+ * on it, `v:<namespace>:<key>` + NUL + variant. Only the namespace is escaped: it ends at the first colon, so `a:b` + `c`
+ * and `a` + `b:c` differ, and what people look for in redis-cli reads as they wrote it.
+ */
+import { CacheKeyError, describe } from './exceptions.ts'
+
+/** Stamped by `clear()` without a namespace; it speaks for every entry, so entries do not list it. */
+export const EVERYTHING = '*'
+
+const UNSAFE = /[%:\0]/
+const UNSAFE_ALL = /[%:\0]/g
+
+/** The id of a key's entry. */
+export function entryId(namespace: string, key: string): string {
+  return `k:${escapeNamespace(namespace)}:${key}`
+}
+
+/** The id of the parent on which the variants of `key` hang. */
+export function parentId(namespace: string, key: string): string {
+  return `p:${escapeNamespace(namespace)}:${key}`
+}
+
+/** The id of a variant of `key`. `variant` holds no NUL. */
+export function variantId(namespace: string, key: string, variant: string): string {
+  return `v:${escapeNamespace(namespace)}:${key}\0${variant}`
+}
+
+/** The stamp that an invalidation of a whole namespace sets. */
+export function namespaceStamp(namespace: string): string {
+  return `n:${namespace}`
+}
+
+/** The stamp that an invalidation of a tag sets. */
+export function tagStamp(tag: string): string {
+  return `t:${tag}`
+}
+
+function escapeNamespace(namespace: string): string {
+  return UNSAFE.test(namespace) ? namespace.replace(UNSAFE_ALL, encodeURIComponent) : namespace
+}
+
+/** @throws {CacheKeyError} unless `key` is a non-empty string of well-formed Unicode (two lone surrogates would meet in Redis) */
+export function assertKey(key: unknown, namespace?: string): asserts key is string {
+  assertName(key, 'key', namespace)
+}
+
+/** @throws {CacheKeyError} unless `tag` is a non-empty string of well-formed Unicode */
+export function assertTag(tag: unknown): asserts tag is string {
+  assertName(tag, 'tag')
+}
+
+/** @throws {CacheKeyError} unless `namespace` is a string of well-formed Unicode; `''` is the default namespace */
+export function assertNamespace(namespace: unknown): asserts namespace is string {
+  if (namespace !== '') assertName(namespace, 'namespace')
+}
+
+function assertName(name: unknown, what: string, namespace?: string): void {
+  if (typeof name !== 'string' || name === '') {
+    throw new CacheKeyError(`${what}: expected a non-empty string, got ${describe(name)}`, { namespace })
+  }
+  if (!name.isWellFormed()) {
+    throw new CacheKeyError(`${what}: expected well-formed Unicode, got a lone surrogate`, { namespace })
+  }
+}

@@ -1,0 +1,79 @@
+/** The options of a call, and what becomes of them. */
+import { toMs, type Duration } from './duration.ts'
+import type { Windows } from './entry.ts'
+import { CacheConfigurationError, describe } from './exceptions.ts'
+import { assertTag, namespaceStamp, tagStamp } from './key.ts'
+
+export interface KeyOptions {
+  /** A key belongs to one namespace; `''` is the default one. Default: that of the cache (`cache.namespace`). */
+  namespace?: string | undefined
+}
+
+/** How long an entry lives and what invalidates it. The windows add up: ttl, then swr, then grace. */
+export interface SetOptions extends KeyOptions {
+  /** How long it is fresh; clamped to `cache.maxTtl`. Default: `cache.defaultTtl`. */
+  ttl?: Duration | undefined
+  /** Names by which `invalidateTags` reaches it, over all namespaces. Default: none. */
+  tags?: readonly string[] | undefined
+  /** How long after its ttl it is still served, while it is refreshed behind; at most `cache.maxTtl`. Default: not at all. */
+  swr?: Duration | undefined
+  /** How long after that it is kept, to be served only if a load fails or is late; at most `cache.maxTtl`. Default: not at all. */
+  grace?: Duration | undefined
+  /** Whether it is compressed in Redis, if it is large enough. Default: `cache.compressionEnabled`. */
+  compress?: boolean | undefined
+}
+
+export interface GetOrSetOptions extends SetOptions {
+  /** Load even if there is a fresh entry. Default: false. */
+  forceRefresh?: boolean | undefined
+  /** If the load takes longer and there is a stale entry, that is the answer; the load goes on. Default: none. */
+  softTimeout?: Duration | undefined
+  /** If the load takes longer, and there is no stale entry: `LoadTimeoutError`. Default: none. */
+  hardTimeout?: Duration | undefined
+  /** The ttl of a result that is `null` or `undefined`. Default: `null` is a value like others, `undefined` is not stored. */
+  negativeTtl?: Duration | undefined
+  /** Ends this caller's wait; the loader's own signal aborts when nobody waits any more. */
+  signal?: AbortSignal | undefined
+}
+
+export interface InvalidateOptions {
+  /** Keep what is invalidated as stale copies, to be served while it is refreshed. Default: false. */
+  soft?: boolean | undefined
+  /** Resolve only when no process serves it from its memory either; without a memory tier that is always so. */
+  strict?: boolean | undefined
+}
+
+export interface TtlLimits {
+  readonly defaultTtlMs: number
+  readonly maxTtlMs: number
+}
+
+/**
+ * The windows that options ask for, each clamped to the longest ttl.
+ *
+ * @throws {CacheConfigurationError} that names the option
+ */
+export function windowsOf(options: Pick<SetOptions, 'ttl' | 'swr' | 'grace'>, limits: TtlLimits): Windows {
+  const { ttl, swr, grace } = options
+  const { defaultTtlMs, maxTtlMs } = limits
+  return {
+    ttlMs: ttl === undefined ? defaultTtlMs : Math.min(toMs(ttl, 'ttl'), maxTtlMs),
+    swrMs: Math.min(optionalMs(swr, 'swr') ?? 0, maxTtlMs),
+    graceMs: Math.min(optionalMs(grace, 'grace') ?? 0, maxTtlMs),
+  }
+}
+
+/** The names an entry bears: its namespace's first, then those of its tags. */
+export function stampsOf(namespace: string, tags: readonly string[] = []): readonly string[] {
+  if (!Array.isArray(tags)) {
+    const fault = { path: 'tags', expected: 'an array of strings', got: describe(tags) }
+    throw new CacheConfigurationError([fault], 'options')
+  }
+  tags.forEach(assertTag)
+  return [namespaceStamp(namespace), ...tags.map(tagStamp)]
+}
+
+/** Milliseconds of a duration that may be left out; `0` counts as left out. */
+export function optionalMs(duration: Duration | undefined, option: string): number | undefined {
+  return duration === undefined || duration === 0 ? undefined : toMs(duration, option)
+}

@@ -1,0 +1,51 @@
+/**
+ * The port over Redis clients: send a command, get its reply; be told when the connection is up and when it is lost.
+ *
+ * Deadlines, waiting for the first connection and the words of errors are the link's business (link.ts), so that
+ * ioredis and node-redis act alike: through the port neither queues a command while offline nor sends one twice.
+ */
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+
+/** What Redis answers. Buffers may be views of a larger chunk from the network: copy what is kept. */
+export type Reply = Buffer | number | null | readonly Reply[]
+export type Argument = string | Buffer
+
+/** What a port tells of its connection. */
+export interface PortListener {
+  onUp(): void
+  /** The connection was lost, or an attempt to make one failed. */
+  onDown(error: Error): void
+}
+
+export interface RedisPort {
+  readonly kind: 'ioredis' | 'node-redis'
+  /** The client itself, for libraries that want one. */
+  readonly native: unknown
+  /** Whether a command sent now goes out now. */
+  isReady(): boolean
+  /** Send one command, its name in capitals first. Only while `isReady()`. */
+  send(args: readonly Argument[]): Promise<Reply>
+  /** Who is told of the connection; one listener, set before `connect`. */
+  listen(listener: PortListener): void
+  /** Begin to connect, unless the client does so already. The listener hears what comes of it. */
+  connect(): void
+  /** End the connection at once and make a new one. Absent where the client belongs to the user. */
+  drop?(reason: Error): void
+  /** End the connection for good; a client of the user's is left as it is. */
+  close(): Promise<void>
+}
+
+/** Where Redis is, and how to log in. */
+export interface ServerOptions {
+  readonly host: string
+  readonly port: number
+  /** A unix socket, instead of host and port. */
+  readonly path?: string | undefined
+  readonly db: number
+  readonly username?: string | undefined
+  readonly password?: string | undefined
+  readonly ssl: boolean | TlsOptions
+  readonly keepAlive: boolean
+  /** For all of it: TCP, TLS and login. */
+  readonly connectTimeoutMs: number
+}

@@ -1,0 +1,180 @@
+/**
+ * The way to one Redis: commands and scripts, over as many connections as it takes.
+ *
+ * One multiplexed connection serves until it is saturated. Then another is opened in the background, and used when it is
+ * ready; connections beyond the first are closed again when they have been idle for a while, or as soon as they are
+ * lost. So commands that are in flight together may be executed in any order; await one to have it before the next.
+ *
+ * Nothing here keeps the process alive but commands in flight: an application that forgets `close()` can still end.
+ */
+import { createHash } from 'node:crypto'
+import type { Argument, RedisPort, Reply, ServerOptions } from './client.ts'
+import { openIoredis } from './ioredis.ts'
+import { Link, type LinkOptions } from './link.ts'
+import { adoptClient } from './open-client.ts'
+import { RedisReplyError } from './reply-error.ts'
+
+/** Where Redis is, or the client that leads there, and how long to wait for it. */
+export type ConnectionOptions = ConnectionBehaviour &
+  (
+    | { readonly server: ServerOptions; readonly client?: undefined }
+    | { readonly client: unknown; readonly server?: undefined }
+  )
+
+interface ConnectionBehaviour {
+  /** The deadline of one command, waiting for the connection included. */
+  readonly commandTimeoutMs: number
+  /** PING on a connection that has been quiet for so long; 0 is never. */
+  readonly healthCheckIntervalMs: number
+  /** The ceiling; a client of the user's is one connection. */
+  readonly maxConnections: number
+  /** After so long without a command a connection beyond the first is closed; 30 seconds by default. */
+  readonly idleTimeoutMs?: number
+}
+
+/** A Lua script; made once, with `defineScript`. */
+export interface Script {
+  readonly lua: string
+  /** Its name in Redis. */
+  readonly sha: string
+}
+
+export function defineScript(lua: string): Script {
+  return { lua, sha: createHash('sha1').update(lua).digest('hex') }
+}
+
+/**
+ * Commands in flight that saturate a connection. Node and Redis both work off one connection as fast as fifty, so what
+ * another one helps against is waiting behind large replies; below this there is hardly anything to wait behind.
+ */
+const SATURATION = 256
+const IDLE_TIMEOUT_MS = 30_000
+/** After a connection beyond the first was lost, or refused (`maxclients`), no other is tried for so long. */
+const NEXT_TRY_MS = 1000
+/** How long `close()` waits for commands in flight. */
+const CLOSE_GRACE_MS = 1000
+
+export class RedisConnection {
+  readonly #options: ConnectionOptions
+  readonly #linkOptions: LinkOptions
+  readonly #primary: Link
+  readonly #extras: Link[] = []
+  #mayOpenAt = 0
+  #idleSweep: NodeJS.Timeout | undefined
+  #closing: Promise<void> | undefined
+
+  /** It connects with the first command. */
+  constructor(options: ConnectionOptions) {
+    this.#options = options
+    const { commandTimeoutMs, healthCheckIntervalMs, server } = options
+    const name = server === undefined ? 'Redis (redis.client)' : `Redis at ${addressOf(server)}`
+    this.#linkOptions = { commandTimeoutMs, healthCheckIntervalMs, name }
+    const port = server === undefined ? adoptClient(options.client) : openIoredis(server)
+    this.#primary = new Link(port, this.#linkOptions)
+  }
+
+  /** The client of the first connection, for libraries that want one. It has none of the deadlines. */
+  get native(): unknown {
+    return this.#primary.port.native
+  }
+
+  get kind(): RedisPort['kind'] {
+    return this.#primary.port.kind
+  }
+
+  /**
+   * Send one command, its name in capitals first. It is never sent twice: a command whose reply was lost may have been
+   * executed.
+   *
+   * @throws {RedisConnectionError} without a connection, or after `commandTimeoutMs`
+   * @throws {CacheException} with what Redis said, if it answers with an error
+   */
+  send(args: readonly Argument[]): Promise<Reply> {
+    const primary = this.#primary
+    if (primary.inFlight < SATURATION && primary.isUp()) return primary.send(args)
+    return this.#other().send(args)
+  }
+
+  /** Run a script by its hash; Redis that does not know it yet is sent all of it. Throws like `send`. */
+  run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply> {
+    const rest = [String(keys.length), ...keys, ...args]
+    return this.send(['EVALSHA', script.sha, ...rest]).catch((error: unknown) => {
+      // This error alone says that nothing was executed.
+      if (!(error instanceof RedisReplyError) || error.replyCode !== 'NOSCRIPT') throw error
+      return this.send(['EVAL', script.lua, ...rest])
+    })
+  }
+
+  /** True if Redis answers within the deadline. Never rejects. */
+  ping(): Promise<boolean> {
+    return this.send(['PING']).then(
+      () => true,
+      () => false,
+    )
+  }
+
+  /**
+   * Let commands in flight finish, for a second at most, and end our connections; a client of the user's stays as it is.
+   * Commands sent from now on reject with `RedisConnectionError`.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#idleSweep)
+    const graceMs = Math.min(CLOSE_GRACE_MS, this.#options.commandTimeoutMs)
+    await Promise.all([this.#primary, ...this.#extras.splice(0)].map((link) => link.close(graceMs)))
+  }
+
+  /** Where a command goes that the first connection cannot take: the first with room, else the one with the most. */
+  #other(): Link {
+    let best: Link | undefined
+    for (const link of [this.#primary, ...this.#extras]) {
+      if (!link.isUp()) continue
+      if (link.inFlight < SATURATION) return link
+      if (best === undefined || link.inFlight < best.inFlight) best = link
+    }
+    if (best === undefined) return this.#primary
+    this.#openExtra()
+    return best
+  }
+
+  #openExtra(): void {
+    const { server, maxConnections } = this.#options
+    if (server === undefined || this.#closing !== undefined || this.#extras.length + 1 >= maxConnections) return
+    // One at a time: the one that is being opened may be all it takes.
+    if (performance.now() < this.#mayOpenAt || this.#extras.some((link) => !link.isUp())) return
+    const discard = (): void => {
+      this.#mayOpenAt = performance.now() + NEXT_TRY_MS
+      this.#discard(link)
+    }
+    const link = new Link(openIoredis(server), { ...this.#linkOptions, healthCheckIntervalMs: 0, onLost: discard })
+    this.#extras.push(link)
+    link.open()
+    const { idleTimeoutMs = IDLE_TIMEOUT_MS } = this.#options
+    this.#idleSweep ??= setInterval(() => this.#closeIdle(idleTimeoutMs), idleTimeoutMs / 2).unref()
+  }
+
+  #closeIdle(idleTimeoutMs: number): void {
+    const idleSince = performance.now() - idleTimeoutMs
+    for (const link of this.#extras.filter((extra) => extra.inFlight === 0 && extra.lastUsedAt < idleSince)) {
+      this.#discard(link)
+    }
+    if (this.#extras.length > 0) return
+    clearInterval(this.#idleSweep)
+    this.#idleSweep = undefined
+  }
+
+  #discard(link: Link): void {
+    const index = this.#extras.indexOf(link)
+    if (index === -1) return
+    this.#extras.splice(index, 1)
+    void link.close(0)
+  }
+}
+
+function addressOf(server: ServerOptions): string {
+  return server.path ?? `${server.host}:${server.port}`
+}

@@ -1,0 +1,109 @@
+/**
+ * From the bytes that stand in Redis to an entry, or to nothing: judged by the watermark first, decoded only if valid.
+ *
+ * Redis is trusted by halves: bytes that cannot be read are reported and not there. A plain string, which some other
+ * program stored under one of our keys, is a value without tags; stamps cannot speak for it.
+ */
+import type { Clock } from '../../clock.ts'
+import { expireHeader, hasMagic, readHeader, readStamp, type Codec } from '../../codec/codec.ts'
+import { softened, type Entry } from '../../entry.ts'
+import { CacheDecompressionError, CacheDeserializationError, type CacheException } from '../../exceptions.ts'
+import { newToken } from '../../token.ts'
+import type { EntryTimes, MaybePromise } from '../store.ts'
+import type { Validity } from '../watermark.ts'
+import type { Mirror, WatermarkState } from './mirror.ts'
+
+export interface EntryReaderOptions {
+  readonly codec: Codec
+  readonly mirror: Mirror
+  readonly clock: Clock
+  /** A plain string of another program is a string; false: a Buffer. */
+  readonly decodeResponses: boolean
+  readonly onFault: (error: CacheException) => void
+}
+
+/** The header of a valid entry: its times, and its bytes before and after `expire`. */
+export interface FoundHeader {
+  readonly times: EntryTimes
+  readonly bytes: Buffer
+  expired(freshUntil: number): Buffer
+}
+
+export class EntryReader {
+  readonly #options: EntryReaderOptions
+
+  constructor(options: EntryReaderOptions) {
+    this.#options = options
+  }
+
+  /** The entry in `bytes`, if it is valid. */
+  async entry(bytes: Buffer, id: string, state: WatermarkState | undefined): Promise<Entry | undefined> {
+    if (!hasMagic(bytes)) return this.#foreign(bytes)
+    return this.#readable(async () => {
+      const validity = await this.#judge(bytes, id, state)
+      if (validity === 'invalid') return undefined
+      const entry = await this.#options.codec.decode(bytes, id)
+      return validity === 'soft' ? softened(entry) : entry
+    })
+  }
+
+  /** The header in `bytes`, if its entry is valid; `pttl` is the reply of PTTL. */
+  async header(
+    bytes: Buffer,
+    id: string,
+    found: { readonly pttl: number; readonly state: WatermarkState | undefined },
+  ): Promise<FoundHeader | undefined> {
+    if (bytes.length === 0) return undefined
+    if (!hasMagic(bytes)) {
+      const until = found.pttl < 0 ? Infinity : this.#options.clock.now() + found.pttl
+      return { bytes, expired: () => bytes, times: { seq: 0, tags: [], ...windowsUntil(until) } }
+    }
+    return this.#readable(async () => {
+      const validity = await this.#judge(bytes, id, found.state)
+      if (validity === 'invalid') return undefined
+      const header = readHeader(bytes, id)
+      const times = validity === 'soft' ? { ...header, freshUntil: 0 } : header
+      return { bytes, expired: (freshUntil: number) => expireHeader(bytes, freshUntil), times }
+    })
+  }
+
+  #judge(bytes: Buffer, id: string, state: WatermarkState | undefined): MaybePromise<Validity> {
+    if (state === undefined) return 'invalid'
+    const stamp = readStamp(bytes)
+    // The usual hit: nothing was invalidated since its load began, so its tags need not be read.
+    if (stamp.epoch === state.epoch && stamp.seq >= state.seq) return 'valid'
+    return this.#options.mirror.judge(readHeader(bytes, id), state)
+  }
+
+  async #readable<T>(read: () => Promise<T | undefined>): Promise<T | undefined> {
+    try {
+      return await read()
+    } catch (error) {
+      if (!(error instanceof CacheDeserializationError || error instanceof CacheDecompressionError)) throw error
+      this.#options.onFault(error)
+      return undefined
+    }
+  }
+
+  #foreign(bytes: Buffer): Entry {
+    const { decodeResponses, clock } = this.#options
+    return {
+      value: decodeResponses ? bytes.toString() : Buffer.from(bytes),
+      shareable: decodeResponses,
+      plain: decodeResponses,
+      bytes: bytes.length,
+      entryId: newToken(),
+      parentId: undefined,
+      seq: 0,
+      storedAt: clock.now(),
+      ...windowsUntil(Infinity),
+      loadMs: 0,
+      tags: [],
+      negative: false,
+    }
+  }
+}
+
+function windowsUntil(until: number): Pick<Entry, 'freshUntil' | 'staleUntil' | 'graceUntil'> {
+  return { freshUntil: until, staleUntil: until, graceUntil: until }
+}

@@ -1,0 +1,266 @@
+/**
+ * One connection with deadlines: whatever the client beneath it does, a command settles.
+ *
+ * A link knows of its connection one of these:
+ *
+ * - *idle*: nobody has asked for it. The first command begins to connect.
+ * - *trying*: what comes of an attempt is not known, at the beginning and after a loss. Commands wait for it.
+ * - *up*: commands go out as they come.
+ * - *down*: an attempt has failed, or the server is silent. Commands are rejected at once, while the client keeps on
+ *   trying; when it has succeeded the link is up again.
+ * - *closed*.
+ *
+ * All commands of a link have the same deadline, so they expire in the order they came in: one list and one timer serve
+ * them all, and a command costs no timer of its own. The timer keeps the process alive while commands are in flight,
+ * which lets sockets and everything else here be unref'ed: an application that forgets `close()` can still end.
+ *
+ * A deadline that passes without a single answer since the command went out means a dead connection, not a slow command
+ * (the answers of a connection come in order). Our own connection is then dropped and made anew; a client of the user's
+ * is asked with PING until it answers, and counts as down meanwhile.
+ */
+import { RedisConnectionError } from '../../exceptions.ts'
+import type { Argument, PortListener, RedisPort, Reply } from './client.ts'
+import { toException, withoutArguments } from './reply-error.ts'
+
+export interface LinkOptions {
+  readonly commandTimeoutMs: number
+  /** PING after so long without a command; 0 is never. */
+  readonly healthCheckIntervalMs: number
+  /** How messages call it: `Redis at 127.0.0.1:6379`. */
+  readonly name: string
+  /** The connection was lost, or could not be made, and the link is of no use any more. Without it, it tries again. */
+  readonly onLost?: () => void
+}
+
+interface Pending {
+  readonly args: readonly Argument[]
+  readonly resolve: (reply: Reply) => void
+  readonly reject: (error: Error) => void
+  readonly dueAt: number
+  /** How many answers the link had had when this went out; undefined: it waits for a connection. */
+  answersBefore: number | undefined
+  isSettled: boolean
+  next: Pending | undefined
+}
+
+export class Link implements PortListener {
+  /** Commands that have not been answered. */
+  inFlight = 0
+  /** When the last command came in, in milliseconds of `performance.now()`. */
+  lastUsedAt: number = performance.now()
+  readonly port: RedisPort
+  readonly #options: LinkOptions
+  #state: 'idle' | 'trying' | 'up' | 'down' | 'closed' = 'idle'
+  #cause: Error | undefined
+  #answers = 0
+  #first: Pending | undefined
+  #last: Pending | undefined
+  #deadline: NodeJS.Timeout | undefined
+  #healthCheck: NodeJS.Timeout | undefined
+  #nextProbe: NodeJS.Timeout | undefined
+  #onIdle: (() => void) | undefined
+
+  constructor(port: RedisPort, options: LinkOptions) {
+    this.port = port
+    this.#options = options
+    port.listen(this)
+  }
+
+  isUp(): boolean {
+    return this.#state === 'up' && this.port.isReady()
+  }
+
+  /** Send a command: settled within `commandTimeoutMs`, with the reply, a `RedisReplyError` or a `RedisConnectionError`. */
+  send(args: readonly Argument[]): Promise<Reply> {
+    if (this.#state === 'down' || this.#state === 'closed') return Promise.reject(this.#unreachable())
+    return new Promise((resolve, reject) => {
+      const pending = this.#enqueue({ args, resolve, reject })
+      // Not ready although up: the loss is about to be told.
+      if (this.isUp()) this.#write(pending)
+      else if (this.#state === 'idle') this.open()
+    })
+  }
+
+  /** Begin to connect. */
+  open(): void {
+    this.#state = 'trying'
+    this.port.connect()
+    this.#scheduleHealthCheck(this.#options.healthCheckIntervalMs)
+  }
+
+  onUp(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'up'
+    this.#cause = undefined
+    for (let pending = this.#first; pending !== undefined; pending = pending.next) {
+      if (!pending.isSettled && pending.answersBefore === undefined) this.#write(pending)
+    }
+  }
+
+  onDown(error: Error): void {
+    if (this.#state === 'closed') return
+    this.#cause = withoutArguments(error)
+    this.#state = this.#state === 'up' && this.#options.onLost === undefined ? 'trying' : 'down'
+    if (this.#state === 'down') this.#rejectWaiting()
+    this.#options.onLost?.()
+  }
+
+  /** Let commands in flight finish for up to `graceMs`, then end the connection. What is left is rejected. */
+  async close(graceMs: number): Promise<void> {
+    this.#state = 'closed'
+    clearTimeout(this.#healthCheck)
+    this.#rejectWaiting()
+    if (this.inFlight > 0) await this.#drained(graceMs)
+    this.#rejectAll()
+    clearTimeout(this.#deadline)
+    await this.port.close()
+  }
+
+  #drained(graceMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, graceMs)
+      this.#onIdle = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  #enqueue(command: Pick<Pending, 'args' | 'resolve' | 'reject'>): Pending {
+    const { commandTimeoutMs } = this.#options
+    this.lastUsedAt = performance.now()
+    const pending: Pending = {
+      args: command.args,
+      resolve: command.resolve,
+      reject: command.reject,
+      dueAt: this.lastUsedAt + commandTimeoutMs,
+      answersBefore: undefined,
+      isSettled: false,
+      next: undefined,
+    }
+    if (this.#last === undefined) this.#first = pending
+    else this.#last.next = pending
+    this.#last = pending
+    this.inFlight++
+    if (this.#deadline === undefined) this.#deadline = setTimeout(this.#onDeadline, commandTimeoutMs)
+    else if (this.inFlight === 1) this.#deadline.ref()
+    return pending
+  }
+
+  #write(pending: Pending): void {
+    pending.answersBefore = this.#answers
+    this.port.send(pending.args).then(
+      (reply) => {
+        this.#onAnswer()
+        if (!pending.isSettled) this.#settle(pending).resolve(reply)
+      },
+      (error: Error) => {
+        const exception = toException(error, nameOf(pending.args), this.#options.name, this.#cause)
+        if (!(exception instanceof RedisConnectionError)) this.#onAnswer()
+        if (!pending.isSettled) this.#settle(pending).reject(exception)
+      },
+    )
+  }
+
+  #onAnswer(): void {
+    this.#answers++
+    // Late, but an answer: the server of a user's client is not silent any more.
+    if (this.#state === 'down' && this.port.isReady()) this.onUp()
+  }
+
+  /** Takes it off the list. What settles out of turn stays until those before it are settled too. */
+  #settle(pending: Pending): Pending {
+    pending.isSettled = true
+    while (this.#first?.isSettled) this.#first = this.#first.next
+    if (this.#first === undefined) this.#last = undefined
+    if (--this.inFlight === 0) {
+      this.#deadline?.unref()
+      this.#onIdle?.()
+    }
+    return pending
+  }
+
+  readonly #onDeadline = (): void => {
+    this.#deadline = undefined
+    if (this.#first === undefined) return
+    const leftMs = this.#first.dueAt - performance.now()
+    if (leftMs > 0) this.#deadline = setTimeout(this.#onDeadline, Math.ceil(leftMs))
+    // After a busy stretch timers run before the replies that lie ready in the socket; setImmediate runs after them.
+    else setImmediate(() => this.#expire())
+  }
+
+  #expire(): void {
+    const now = performance.now()
+    let silence: RedisConnectionError | undefined
+    for (let pending = this.#first; pending !== undefined && pending.dueAt <= now; pending = this.#first) {
+      const late = this.#late(pending)
+      if (pending.answersBefore === undefined || pending.answersBefore === this.#answers) silence ??= late
+      this.#settle(pending).reject(late)
+    }
+    if (silence !== undefined) this.#onSilence(silence)
+    if (this.#deadline === undefined) this.#onDeadline()
+  }
+
+  #onSilence(silence: RedisConnectionError): void {
+    if (this.#state !== 'up' && this.#state !== 'trying') return
+    const wasUp = this.#state === 'up'
+    this.#state = 'down'
+    this.#cause = silence
+    this.#rejectAll()
+    if (!wasUp) return
+    if (this.port.drop === undefined) this.#probe()
+    else this.port.drop(silence)
+  }
+
+  /** Asks a silent client of the user's until it answers; what it answers to any command is noticed as well. */
+  #probe(): void {
+    clearTimeout(this.#nextProbe)
+    if (this.#state !== 'down' || !this.port.isReady()) return
+    this.port.send(['PING']).then(
+      () => this.#onAnswer(),
+      () => undefined,
+    )
+    this.#nextProbe = setTimeout(() => this.#probe(), this.#options.commandTimeoutMs).unref()
+  }
+
+  /** An idle connection that a firewall has forgotten is found out before a user's command is. */
+  #scheduleHealthCheck(afterMs: number): void {
+    const { healthCheckIntervalMs } = this.#options
+    if (healthCheckIntervalMs === 0) return
+    this.#healthCheck = setTimeout(() => {
+      const quietMs = performance.now() - this.lastUsedAt
+      const isQuiet = quietMs >= healthCheckIntervalMs
+      // The deadline of a command is the health check: PING only sees to it that there is one.
+      if (isQuiet && this.isUp()) this.send(['PING']).catch(() => undefined)
+      this.#scheduleHealthCheck(isQuiet ? healthCheckIntervalMs : healthCheckIntervalMs - quietMs)
+    }, afterMs).unref()
+  }
+
+  #rejectWaiting(): void {
+    for (let pending = this.#first; pending !== undefined; pending = pending.next) {
+      if (!pending.isSettled && pending.answersBefore === undefined) this.#settle(pending).reject(this.#unreachable())
+    }
+  }
+
+  #rejectAll(): void {
+    for (let pending = this.#first; pending !== undefined; pending = pending.next) {
+      if (!pending.isSettled) this.#settle(pending).reject(this.#unreachable())
+    }
+  }
+
+  #late(pending: Pending): RedisConnectionError {
+    const { name, commandTimeoutMs } = this.#options
+    return new RedisConnectionError(`${name} did not answer ${nameOf(pending.args)} within ${commandTimeoutMs} ms`)
+  }
+
+  #unreachable(): RedisConnectionError {
+    const { name } = this.#options
+    if (this.#state === 'closed') return new RedisConnectionError(`the connection to ${name} was closed by close()`)
+    const why = this.#cause === undefined ? '' : `: ${this.#cause.message}`
+    return new RedisConnectionError(`${name} cannot be reached${why}`, { cause: this.#cause })
+  }
+}
+
+function nameOf(args: readonly Argument[]): string {
+  return String(args[0])
+}

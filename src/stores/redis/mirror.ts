@@ -1,0 +1,87 @@
+/**
+ * This process's copy of the stamps that Redis holds.
+ *
+ * Each read brings the watermark as it was at that moment. An entry that has reached it is valid without further
+ * question; for an older one the copy is first brought up to that watermark, by one SYNC however many reads wait.
+ */
+import { Watermark, type Stamped, type Validity } from '../watermark.ts'
+
+/** The watermark key's content: `<epoch> <floor> <seq>`. */
+export interface WatermarkState {
+  readonly epoch: string
+  readonly floor: number
+  readonly seq: number
+}
+
+/** Asks Redis for the stamps after `since`: the reply of the SYNC script. */
+export type Sync = (epoch: string, since: number) => Promise<readonly Buffer[]>
+
+export class Mirror {
+  readonly #sync: Sync
+  #epoch = ''
+  #stamps = new Watermark(0)
+  #syncing: Promise<void> | undefined
+  #lastText = ''
+  #lastState: WatermarkState | undefined
+
+  constructor(sync: Sync) {
+    this.#sync = sync
+  }
+
+  /** The state in the bytes of the watermark key; undefined if it is missing or unreadable: then nothing is valid. */
+  parse(bytes: Buffer | null): WatermarkState | undefined {
+    if (bytes === null) return undefined
+    const text = bytes.toString('latin1')
+    if (text !== this.#lastText) {
+      this.#lastText = text
+      this.#lastState = parseState(text)
+    }
+    return this.#lastState
+  }
+
+  /** How an entry stands by the watermark it was read with. */
+  judge(entry: Stamped & { readonly epoch: string }, state: WatermarkState): Validity | Promise<Validity> {
+    if (entry.epoch !== state.epoch || entry.seq < state.floor) return 'invalid'
+    if (entry.seq >= state.seq) return 'valid'
+    if (this.#covers(state)) return this.#stamps.judge(entry)
+    return this.#catchUp(state).then((caughtUp) => (caughtUp ? this.#stamps.judge(entry) : 'invalid'))
+  }
+
+  #covers(state: WatermarkState): boolean {
+    return this.#epoch === state.epoch && this.#stamps.seq >= state.seq
+  }
+
+  /** True once the copy covers `state`; false if its epoch has ended: everything of it is invalid. */
+  async #catchUp(state: WatermarkState): Promise<boolean> {
+    while (!this.#covers(state)) {
+      // A sync under way may have begun before `state` was; if it did not reach it, the next one does.
+      const isOwn = this.#syncing === undefined
+      this.#syncing ??= this.#pull().finally(() => (this.#syncing = undefined))
+      await this.#syncing
+      if (isOwn) break
+    }
+    return this.#covers(state)
+  }
+
+  async #pull(): Promise<void> {
+    const [first, ...pairs] = await this.#sync(this.#epoch, this.#stamps.seq)
+    const state = first === undefined ? undefined : this.parse(first)
+    if (state === undefined) return
+    if (state.epoch !== this.#epoch) {
+      this.#epoch = state.epoch
+      this.#stamps = new Watermark(state.floor)
+    }
+    for (let i = 0; i + 1 < pairs.length; i += 2) {
+      const name = pairs[i]!.toString()
+      const isSoft = name.startsWith('~')
+      this.#stamps.stamp([isSoft ? name.slice(1) : name], Number(pairs[i + 1]!.toString()), isSoft)
+    }
+    this.#stamps.raise(state)
+  }
+}
+
+function parseState(text: string): WatermarkState | undefined {
+  const [epoch = '', floor, seq] = text.split(' ')
+  const state = { epoch, floor: Number(floor), seq: Number(seq) }
+  return epoch.length === 8 && Number.isSafeInteger(state.floor) && Number.isSafeInteger(state.seq) ? state : undefined
+}

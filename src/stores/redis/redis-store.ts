@@ -1,0 +1,225 @@
+/**
+ * Entries in Redis, under the contract of store.ts. What stands in which key, and what each script does: scripts.ts.
+ *
+ * A read is one MGET of the entry, its parent and the watermark. Everything that writes is one script.
+ */
+import type { Clock } from '../../clock.ts'
+import { STAMP_BYTES, readEntryId, type Codec } from '../../codec/codec.ts'
+import type { Entry, EntryDraft } from '../../entry.ts'
+import { newEpoch, newToken } from '../../token.ts'
+import { parentDraft } from '../parent.ts'
+import type { Acquired, AcquireOptions, EntryTimes, Lease, Store, StoreListener, Verdict } from '../store.ts'
+import type { Argument, Reply } from './client.ts'
+import type { RedisConnection, Script } from './connection.ts'
+import { EntryReader, type FoundHeader } from './entry-reader.ts'
+import { Mirror } from './mirror.ts'
+import { ReadBatch } from './read-batch.ts'
+import { ACQUIRE, EXPIRE, EXTEND, FILL, HEADERS, INVALIDATE, REMOVE, SET, SYNC } from './scripts.ts'
+
+/** So many entries per REMOVE or HEADERS: a script holds the server up for well under a millisecond. */
+const CHUNK = 200
+
+export interface RedisStoreOptions {
+  readonly connection: RedisConnection
+  readonly codec: Codec
+  /** In front of every key; no braces, which would move the hash tag. */
+  readonly keyPrefix: string
+  /** Stamps are kept this long: at least as long as any entry. */
+  readonly stampsMs: number
+  readonly clock: Clock
+  /** A plain string of another program is returned as a string; false: as a Buffer. */
+  readonly decodeResponses: boolean
+}
+
+/**
+ * A store in Redis, shared by every process that uses the same prefix.
+ *
+ * @throws {RedisConnectionError} from every method but `ping` and `close` when Redis is out of reach or too slow
+ */
+export class RedisStore implements Store {
+  readonly connection: RedisConnection
+  readonly #options: RedisStoreOptions
+  readonly #codec: Codec
+  readonly #root: string
+  readonly #metaKeys: readonly [watermark: string, stamps: string]
+  readonly #reads: ReadBatch
+  readonly #mirror: Mirror
+  readonly #reader: EntryReader
+  #listener: StoreListener | undefined
+
+  constructor(options: RedisStoreOptions) {
+    const { connection, codec, clock, decodeResponses } = options
+    this.#options = options
+    this.connection = connection
+    this.#codec = codec
+    // One shard: standalone Redis needs no more, and every command stays on one slot.
+    this.#root = `${options.keyPrefix}{#0}`
+    this.#metaKeys = [`${this.#root}w`, `${this.#root}t`]
+    this.#reads = new ReadBatch((args) => connection.send(args), this.#metaKeys[0])
+    this.#mirror = new Mirror((epoch, since) => this.#sync(epoch, since))
+    const onFault = (error: Parameters<StoreListener['onFault']>[0]): void => this.#listener?.onFault(error)
+    this.#reader = new EntryReader({ codec, clock, decodeResponses, mirror: this.#mirror, onFault })
+  }
+
+  async read(id: string, parentId?: string): Promise<Entry | undefined> {
+    const raw = await this.#reads.read(this.#root + id, parentId === undefined ? undefined : this.#root + parentId)
+    if (raw.entry === null) return undefined
+    this.#listener?.onBytes(raw.entry.length, 0)
+    const entry = await this.#reader.entry(raw.entry, id, this.#mirror.parse(raw.watermark))
+    if (entry === undefined || parentId === undefined) return entry
+    return raw.parent !== null && entry.parentId === readEntryId(raw.parent) ? entry : undefined
+  }
+
+  async acquire(id: string, options: AcquireOptions): Promise<Acquired> {
+    const token = newToken()
+    let { seen } = options
+    for (;;) {
+      const [outcome, ...reply] = await this.#askForLease(id, token, { ...options, seen })
+      if (outcome!.toString() === 'busy') return { outcome: 'busy' }
+      if (outcome!.toString() === 'lead') return { outcome: 'lead', lease: lead(id, token, reply, options.parentId) }
+
+      const [bytes, parentEntryId, watermark] = reply as [Buffer, Buffer, Buffer]
+      this.#listener?.onBytes(bytes.length, 0)
+      const entry = await this.#reader.entry(bytes, id, this.#mirror.parse(watermark))
+      const isChild = options.parentId !== undefined
+      if (entry !== undefined && (!isChild || entry.parentId === parentEntryId.toString('hex'))) {
+        return { outcome: 'hit', entry }
+      }
+      // What stands there is of no use: ask again, for the right to replace it.
+      seen = readEntryId(bytes)
+    }
+  }
+
+  async extend(lease: Lease, leaseMs: number): Promise<boolean> {
+    // The entry's key is not touched, but the lease is always the key behind it.
+    return (await this.#run(EXTEND, [leaseId(lease.id)], [bytesOf(lease.token), ms(leaseMs)])) === 1
+  }
+
+  async fill(lease: Lease, draft: EntryDraft): Promise<Verdict> {
+    const { id, parent } = lease
+    const tail = await this.#codec.encode(draft, id)
+    const lifetime = ms(draft.graceUntil - draft.storedAt)
+    const keys = [id, leaseId(id)]
+    const args: Argument[] = [newEpoch(), bytesOf(lease.token), tail, lifetime]
+    if (parent === undefined) {
+      args.push('', '')
+    } else {
+      keys.push(parent.id)
+      const kept = { ...draft, value: null, entryId: parent.entryId, parentId: undefined, tags: draft.tags.slice(0, 1) }
+      args.push(bytesOf(parent.entryId), await this.#codec.encode({ ...kept, plain: true }, parent.id))
+    }
+    if ((await this.#run(FILL, keys, [...args, ...draft.tags])) !== 1) return 'fenced'
+    this.#listener?.onBytes(0, tail.length + STAMP_BYTES)
+    return 'stored'
+  }
+
+  async release(lease: Lease, tags: readonly string[]): Promise<Verdict> {
+    const args = [newEpoch(), bytesOf(lease.token), '', ms(1), '', '', ...tags]
+    return (await this.#run(FILL, [lease.id, leaseId(lease.id)], args)) === 1 ? 'released' : 'fenced'
+  }
+
+  async set(id: string, draft: EntryDraft): Promise<void> {
+    const tail = await this.#codec.encode(draft, id)
+    await this.#run(SET, [id, leaseId(id)], [newEpoch(), tail, ms(draft.graceUntil - draft.storedAt)])
+    this.#listener?.onBytes(0, tail.length + STAMP_BYTES)
+  }
+
+  async remove(ids: readonly string[]): Promise<readonly (EntryTimes | undefined)[]> {
+    const found = await this.#headers(REMOVE, ids)
+    return found.map((header) => header?.times)
+  }
+
+  async times(ids: readonly string[]): Promise<readonly (EntryTimes | undefined)[]> {
+    const found = await this.#headers(HEADERS, ids)
+    return found.map((header) => header?.times)
+  }
+
+  async expire(id: string, freshUntil: number): Promise<boolean> {
+    for (;;) {
+      const [found] = await this.#headers(HEADERS, [id])
+      if (found === undefined) return false
+      const args = [found.bytes, found.expired(freshUntil), ms(freshUntil - this.#options.clock.now())]
+      if ((await this.#run(EXPIRE, [id], args)) === 1) return true
+    }
+  }
+
+  async invalidate(stamps: readonly string[], soft: boolean): Promise<void> {
+    await this.#run(INVALIDATE, [], [newEpoch(), ms(this.#options.stampsMs), soft ? '~' : '', ...stamps])
+  }
+
+  ping(): Promise<boolean> {
+    return this.connection.ping()
+  }
+
+  listen(listener: StoreListener): void {
+    this.#listener = listener
+  }
+
+  close(): Promise<void> {
+    return this.connection.close()
+  }
+
+  async #askForLease(id: string, token: string, options: AcquireOptions): Promise<readonly Buffer[]> {
+    const { parentId, seen = '' } = options
+    const keys = [id, leaseId(id)]
+    let parentTail: Argument = ''
+    if (parentId !== undefined) {
+      keys.push(parentId)
+      parentTail = await this.#codec.encode(parentDraft(token, options, this.#options.clock.now()), parentId)
+    }
+    const args = [newEpoch(), bytesOf(token), ms(options.leaseMs), bytesOf(seen), options.steal === true ? '1' : '']
+    return (await this.#run(ACQUIRE, keys, [
+      ...args,
+      parentTail,
+      ms(options.parentMs ?? 1),
+      ...options.tags,
+    ])) as readonly Buffer[]
+  }
+
+  /** What REMOVE or HEADERS found of valid entries. */
+  async #headers(script: Script, ids: readonly string[]): Promise<readonly (FoundHeader | undefined)[]> {
+    if (ids.length > CHUNK) {
+      const chunks = Array.from({ length: Math.ceil(ids.length / CHUNK) }, (_, i) =>
+        this.#headers(script, ids.slice(i * CHUNK, (i + 1) * CHUNK)),
+      )
+      return (await Promise.all(chunks)).flat()
+    }
+    const keys = script === REMOVE ? ids.flatMap((id) => [id, leaseId(id)]) : ids
+    const [watermark, ...replies] = (await this.#run(script, keys, [])) as readonly [Buffer, ...(Buffer | number)[]]
+    const state = this.#mirror.parse(watermark)
+    return Promise.all(
+      ids.map((id, i) => {
+        return this.#reader.header(replies[2 * i] as Buffer, id, { pttl: replies[2 * i + 1] as number, state })
+      }),
+    )
+  }
+
+  async #sync(epoch: string, since: number): Promise<readonly Buffer[]> {
+    return (await this.#run(SYNC, [], [newEpoch(), epoch, String(since)])) as readonly Buffer[]
+  }
+
+  #run(script: Script, ids: readonly string[], args: readonly Argument[]): Promise<Reply> {
+    return this.connection.run(script, [...this.#metaKeys, ...ids.map((id) => this.#root + id)], args)
+  }
+}
+
+/** The lease of entry `k:...` stands under `l:...`, that of a variant `v:...` under `lv:...`. */
+function leaseId(id: string): string {
+  return id.startsWith('k:') ? `l${id.slice(1)}` : `l${id}`
+}
+
+function lead(id: string, token: string, reply: readonly Buffer[], parentId: string | undefined): Lease {
+  const [, seq, parentEntryId] = reply
+  const parent = parentId === undefined ? undefined : { id: parentId, entryId: parentEntryId!.toString('hex') }
+  return { id, token, seq: Number(seq!.toString()), parent }
+}
+
+/** The 8 bytes of a token or an entryId. */
+function bytesOf(token: string): Buffer {
+  return Buffer.from(token, 'hex')
+}
+
+/** A time to live as Redis takes it: whole milliseconds, at least one. */
+function ms(duration: number): string {
+  return String(Math.max(1, Math.ceil(duration)))
+}

@@ -1,0 +1,42 @@
+/** What a failed command becomes: an error reply of Redis, or the fault of a connection. Never with arguments in it. */
+import { CacheException, RedisConnectionError } from '../../exceptions.ts'
+
+/** Redis answered with an error; `replyCode` is its first word: `WRONGTYPE`, `OOM`, `NOSCRIPT`, `READONLY`, `ERR`. */
+export class RedisReplyError extends CacheException {
+  readonly replyCode: string
+
+  constructor(message: string, replyCode: string) {
+    super(message)
+    this.replyCode = replyCode
+  }
+}
+
+/** An error reply begins with its code; errors of Node and of the clients do not. */
+const REPLY_CODE = /^([A-Z][A-Z0-9]+) /
+
+/** Redis is there and serves nobody, or not us. */
+const UNAVAILABLE = new Set(['LOADING', 'MASTERDOWN', 'CLUSTERDOWN', 'NOAUTH', 'WRONGPASS'])
+
+/** "unknown command 'X', with args beginning with: ..." quotes what may be a cached value. */
+const QUOTED_ARGUMENTS = /,? with args beginning with:.*$/s
+
+/** The exception for a command that failed. `lostWhy` is what is known of the connection it was lost with. */
+export function toException(error: Error, command: string, redis: string, lostWhy?: Error): CacheException {
+  const replyCode = REPLY_CODE.exec(error.message)?.[1]
+  if (replyCode === undefined) {
+    const cause = withoutArguments(lostWhy ?? error)
+    return new RedisConnectionError(`${redis} was lost before it answered ${command}: ${cause.message}`, { cause })
+  }
+  const reason = withoutArguments(error).message
+  if (UNAVAILABLE.has(replyCode)) return new RedisConnectionError(`${redis} did not serve ${command}: ${reason}`)
+  return new RedisReplyError(`${redis} refused ${command}: ${reason}`, replyCode)
+}
+
+/** ioredis hangs the command on its errors, with all arguments: a password after AUTH, a cached value after SET. */
+export function withoutArguments(error: Error): Error {
+  const message = error.message.replace(QUOTED_ARGUMENTS, '')
+  if (!('command' in error) && message === error.message) return error
+  const bare = new Error(message)
+  bare.name = error.name
+  return bare
+}

@@ -1,0 +1,81 @@
+/** What happened, told to whom it concerns: counted, emitted, and where an operator should know, logged. */
+import type { Clock } from './clock.ts'
+import type { Events } from './events.ts'
+import { CacheException } from './exceptions.ts'
+import type { Counters, Statistics } from './statistics.ts'
+import type { MaybePromise } from './stores/store.ts'
+
+/** Which entry a fact is about. */
+export interface About {
+  readonly key: string
+  readonly namespace: string
+}
+
+const COUNTER = { hit: 'hits', stale: 'staleHits', miss: 'misses', set: 'sets' } as const
+
+/** The same fault of the same namespace is logged no more often than this. */
+const LOG_INTERVAL_MS = 60_000
+
+export interface TelemetryOptions {
+  readonly counters: Counters
+  readonly events: Events
+  readonly clock: Clock
+  readonly warn: (message: string) => void
+}
+
+export class Telemetry {
+  readonly counters: Counters
+  readonly events: Events
+  readonly #options: TelemetryOptions
+  readonly #loggedAt = new Map<string, number>()
+  #resetAt: number
+
+  constructor(options: TelemetryOptions) {
+    this.counters = options.counters
+    this.events = options.events
+    this.#options = options
+    this.#resetAt = options.clock.now()
+  }
+
+  statistics(): Statistics {
+    return this.counters.statistics(this.#options.clock.now() - this.#resetAt)
+  }
+
+  reset(): void {
+    this.counters.reset()
+    this.#resetAt = this.#options.clock.now()
+  }
+
+  /** Counts what happened to an entry, and emits it if anybody listens. */
+  count(event: keyof typeof COUNTER, key: string, namespace: string): void {
+    this.counters.of(namespace)[COUNTER[event]]++
+    if (this.events.has(event)) this.events.emit(event, { key, namespace })
+  }
+
+  /** Tells of a fault of the cache, whether the caller gets to see it or not. */
+  report(error: unknown, about?: About): void {
+    this.counters.errors++
+    this.events.emit('error', { error, ...about })
+    if (!(error instanceof CacheException)) return
+    const { clock, warn } = this.#options
+    const subject = `${error.code} ${about?.namespace ?? ''}`
+    const now = clock.now()
+    if (now - (this.#loggedAt.get(subject) ?? -Infinity) < LOG_INTERVAL_MS) return
+    this.#loggedAt.set(subject, now)
+    warn(`tidemark: ${error.message} (${error.code}${about === undefined ? '' : `, ${nameOf(about)}`})`)
+  }
+
+  /** Reports a rejection on its way to the caller. */
+  async watch<T>(result: MaybePromise<T>, about?: About): Promise<T> {
+    try {
+      return await result
+    } catch (error) {
+      this.report(error, about)
+      throw error
+    }
+  }
+}
+
+function nameOf({ key, namespace }: About): string {
+  return namespace === '' ? `key ${key}` : `key ${key} in namespace ${namespace}`
+}

@@ -1,0 +1,62 @@
+/** The environment variables: which setting each one stands for, and how they are read. */
+import type { ConfigurationFault } from '../exceptions.ts'
+import { show } from './field.ts'
+import { FIELDS, type FieldPath } from './schema.ts'
+import type { Settings } from './settings.ts'
+
+type CodeOnly = 'store' | 'clock' | 'logger' | 'redis.client' | 'redis.path'
+
+/** Where two variables stand for one setting, the first that is set counts. */
+export const VARIABLES: Readonly<Record<string, Exclude<FieldPath, CodeOnly>>> = {
+  ENVIRONMENT: 'environment',
+  NODE_ENV: 'environment',
+  DEBUG: 'debug',
+  REDIS_URL: 'redis.url',
+  REDIS_HOST: 'redis.host',
+  REDIS_PORT: 'redis.port',
+  REDIS_DB: 'redis.db',
+  REDIS_USERNAME: 'redis.username',
+  REDIS_PASSWORD: 'redis.password',
+  REDIS_SSL: 'redis.ssl',
+  REDIS_SOCKET_TIMEOUT: 'redis.socketTimeout',
+  REDIS_SOCKET_CONNECT_TIMEOUT: 'redis.socketConnectTimeout',
+  REDIS_SOCKET_KEEPALIVE: 'redis.socketKeepalive',
+  REDIS_HEALTH_CHECK_INTERVAL: 'redis.healthCheckInterval',
+  REDIS_MAX_CONNECTIONS: 'redis.maxConnections',
+  REDIS_DECODE_RESPONSES: 'redis.decodeResponses',
+  CACHE_DEFAULT_TTL: 'cache.defaultTtl',
+  CACHE_MAX_TTL: 'cache.maxTtl',
+  CACHE_KEY_PREFIX: 'cache.keyPrefix',
+  CACHE_COMPRESSION_ENABLED: 'cache.compressionEnabled',
+  CACHE_COMPRESSION_THRESHOLD: 'cache.compressionThreshold',
+  CACHE_COMPRESSION_ALGORITHM: 'cache.compressionAlgorithm',
+  CACHE_STRATEGY: 'cache.strategy',
+  CACHE_ENABLE_STATISTICS: 'cache.enableStatistics',
+  CACHE_MEMORY_MAX_ENTRIES: 'cache.memory.maxEntries',
+  CACHE_MEMORY_MAX_BYTES: 'cache.memory.maxBytes',
+  CACHE_ON_ERROR: 'cache.onError',
+  CACHE_LEASE_TIME: 'cache.leaseTime',
+  CACHE_WAIT_TIME: 'cache.waitTime',
+}
+
+/** Names of ours without a meaning yet. To ignore them would send a process to a Redis that nobody meant. */
+const NOT_YET: readonly string[] = ['REDIS_CLUSTER_NODES', 'REDIS_SENTINELS', 'REDIS_SENTINEL_NAME', 'CACHE_L1']
+
+/** What the environment says. An empty variable is not set; without `redis` the `REDIS_*` variables do not count. */
+export function readEnvironment(env: NodeJS.ProcessEnv, redis: boolean, faults: ConfigurationFault[]): Settings {
+  const settings: Settings = new Map()
+  const counts = (variable: string): boolean => redis || !variable.startsWith('REDIS_')
+  for (const [variable, path] of Object.entries(VARIABLES)) {
+    const text = env[variable]
+    if (text === undefined || text === '' || settings.has(path) || !counts(variable)) continue
+    // DEBUG also belongs to npm's debug package, as DEBUG=app:*.
+    if (variable === 'DEBUG' && !/^(true|false)$/i.test(text)) continue
+    settings.set(path, { name: variable, value: FIELDS.get(path)?.fromText(text) })
+  }
+  for (const variable of NOT_YET) {
+    const text = env[variable]
+    if (text === undefined || text === '' || !counts(variable)) continue
+    faults.push({ path: variable, expected: 'not to be set: this version has no such setting', got: show(text) })
+  }
+  return settings
+}

@@ -1,0 +1,121 @@
+/** From what code and environment say to the configuration in force, or to one error that lists all that is wrong. */
+import { CacheConfigurationError, type ConfigurationFault } from '../exceptions.ts'
+import type { ApplicationConfig } from './application-config.ts'
+import type { Config, ResolvedRedisConfig } from './config.ts'
+import { readEnvironment } from './env.ts'
+import { isField, isPlainObject, show, type Field, type FieldTree } from './field.ts'
+import { layer } from './layer.ts'
+import { SCHEMA, type FieldPath } from './schema.ts'
+import { kind, readCode, type Setting, type Settings } from './settings.ts'
+
+/** What is loaded already is taken as it is: what is absent in it stays absent, whatever the environment says. */
+const LOADED = new WeakSet<object>()
+
+/** Where Redis is and who we are; a client of the user's knows that already. */
+const PLACE: readonly FieldPath[] = [
+  'redis.url',
+  'redis.host',
+  'redis.port',
+  'redis.path',
+  'redis.db',
+  'redis.username',
+  'redis.password',
+  'redis.ssl',
+]
+
+/**
+ * The configuration in force, complete, checked and frozen: what `explicit` says, else the environment, else defaults.
+ *
+ * Durations in it are seconds, sizes are bytes. It may be handed on wherever an `ApplicationConfig` is taken.
+ *
+ * @param env the environment variables; default `process.env`
+ * @param explicit the configuration in code; default none
+ * @throws {CacheConfigurationError} that lists every fault of code and environment
+ * @example
+ * loadConfig({ CACHE_DEFAULT_TTL: '5m' }).cache.defaultTtl // 300
+ */
+export function loadConfig(env: NodeJS.ProcessEnv = process.env, explicit: ApplicationConfig = {}): Config {
+  if (LOADED.has(explicit)) return explicit as Config
+  if (!isPlainObject(explicit)) {
+    throw new CacheConfigurationError([{ path: 'config', expected: 'an object', got: kind(explicit) }])
+  }
+  const { redis } = explicit
+  const faults: ConfigurationFault[] = []
+  const code = readCode(explicit, faults)
+  refuseContradictions(code, redis, faults)
+  const mayAskRedis = redis !== false && !code.has('store') && !code.has('redis.client')
+  const settings = layer(code, readEnvironment(env, mayAskRedis, faults), faults)
+
+  const resolved = resolve(SCHEMA, '', { settings, faults })
+  const cache = withTtlInRange(resolved.cache, settings, faults)
+  if (faults.length > 0) throw new CacheConfigurationError(faults)
+  const isRedisAsked = isPlainObject(redis) || [...settings.keys()].some((path) => path.startsWith('redis.'))
+  return freeze({ ...resolved, redis: isRedisAsked ? either(resolved.redis) : undefined, cache })
+}
+
+/** What the fields of a schema resolve to. */
+type Resolved<Tree> = {
+  [Name in keyof Tree]: Tree[Name] extends Field<infer Out> ? Out : Resolved<Tree[Name]>
+}
+
+interface Given {
+  readonly settings: ReadonlyMap<string, Setting>
+  readonly faults: ConfigurationFault[]
+}
+
+/** Every field's value in force. A refused one is undefined, which no comparison holds for; the error follows. */
+function resolve<Tree extends FieldTree>(tree: Tree, prefix: string, given: Given): Resolved<Tree> {
+  const values = Object.entries(tree).map(([name, node]) => {
+    const path = prefix + name
+    return [name, isField(node) ? valueOf(node, path, given) : resolve(node, `${path}.`, given)]
+  })
+  return Object.fromEntries(values) as Resolved<Tree>
+}
+
+function valueOf(field: Field, path: string, { settings, faults }: Given): unknown {
+  const setting = settings.get(path)
+  if (setting === undefined) return field.default
+  const value = field.parse(setting.value)
+  if (value === undefined) {
+    faults.push({ path: setting.name, expected: field.expected, got: show(setting.value, field) })
+  }
+  return value
+}
+
+function refuseContradictions(code: Settings, redis: unknown, faults: ConfigurationFault[]): void {
+  const refuse = (path: string, other: string): void => {
+    faults.push({ path, expected: `not to be set beside ${other}`, got: 'both' })
+  }
+  if (code.has('store') && isPlainObject(redis)) refuse('redis', 'store')
+  if (!code.has('redis.client')) return
+  for (const path of PLACE) if (code.has(path)) refuse(path, 'redis.client')
+}
+
+/** A client of the user's, or all that a connection of our own needs. */
+function either(redis: Resolved<typeof SCHEMA.redis>): ResolvedRedisConfig {
+  const { client, url: _url, host, port, path, db, username, password, ssl, ...behaviour } = redis
+  if (client !== undefined) return { client, ...behaviour }
+  return { client, host, port, path, db, username, password, ssl, ...behaviour }
+}
+
+type ResolvedCache = Config['cache']
+
+/** A default that nobody asked for gives way to `maxTtl`; one that somebody wrote contradicts it. */
+function withTtlInRange(cache: ResolvedCache, settings: Settings, faults: ConfigurationFault[]): ResolvedCache {
+  const setting = settings.get('cache.defaultTtl')
+  if (setting === undefined) return { ...cache, defaultTtl: Math.min(cache.defaultTtl, cache.maxTtl) }
+  if (cache.defaultTtl > cache.maxTtl) {
+    const expected = `at most cache.maxTtl (${cache.maxTtl} s)`
+    faults.push({ path: setting.name, expected, got: `${cache.defaultTtl} s` })
+  }
+  return cache
+}
+
+/** Frozen down to what belongs to others: clients, stores, clocks, loggers, TLS options. */
+function freeze(config: Config): Config {
+  Object.freeze(config.cache.memory)
+  Object.freeze(config.cache)
+  Object.freeze(config.redis)
+  LOADED.add(Object.freeze(config))
+  return config
+}

@@ -1,0 +1,147 @@
+/** Every setting there is, once: its kind, its default and its range. The types make it match what people may write. */
+import * as zlib from 'node:zlib'
+import type { ConnectionOptions } from 'node:tls'
+import { systemClock, type Clock } from '../clock.ts'
+import type { Duration } from '../duration.ts'
+import type { Store } from '../stores/store.ts'
+import type {
+  ApplicationConfig,
+  CacheConfig,
+  Logger,
+  MemoryConfig,
+  RedisClient,
+  RedisConfig,
+} from './application-config.ts'
+import type { Config, RedisConnectionConfig, ResolvedCacheConfig, ResolvedMemoryConfig } from './config.ts'
+import {
+  bytes,
+  choice,
+  duration,
+  flag,
+  flagOrOptions,
+  integer,
+  isField,
+  object,
+  secret,
+  text,
+  type Field,
+  type FieldOf,
+  type FieldTree,
+} from './field.ts'
+import { isHost, parseRedisUrl, REDIS_URL_FORMAT, type RedisUrlParts } from './redis-url.ts'
+
+/** A field for each option of `In`, of exactly its type, that resolves to the field of the same name in `Out`. */
+type Fields<In, Out> = {
+  readonly [Name in keyof Required<In>]: FieldOf<
+    Exclude<In[Name], undefined>,
+    Name extends keyof Out ? Out[Name] : unknown
+  >
+}
+
+interface RedisParts extends Omit<RedisConnectionConfig, 'client'> {
+  readonly client: RedisClient | undefined
+  readonly url: RedisUrlParts | undefined
+}
+
+type Schema = Fields<Omit<ApplicationConfig, 'redis' | 'cache'>, Config> & {
+  readonly redis: Fields<RedisConfig, RedisParts>
+  readonly cache: Fields<Omit<CacheConfig, 'memory'>, ResolvedCacheConfig> & {
+    readonly memory: Fields<MemoryConfig, ResolvedMemoryConfig>
+  }
+}
+
+/** Where a setting stands: `cache.memory.maxBytes`. */
+export type FieldPath =
+  | Exclude<keyof ApplicationConfig, 'redis' | 'cache'>
+  | `redis.${keyof RedisConfig}`
+  | `cache.${Exclude<keyof CacheConfig, 'memory'>}`
+  | `cache.memory.${keyof MemoryConfig}`
+
+/** Beyond 2^31 ms a timer of Node fires at once. */
+const TIMER: readonly [Duration, Duration] = ['1ms', '24d']
+const TIMER_OR_OFF: readonly [Duration, Duration] = ['0s', '24d']
+/** A hundred years; Redis refuses expiries that do not fit its clock. */
+const TTL: readonly [Duration, Duration] = ['1ms', '36500d']
+
+const redisUrl: FieldOf<string, RedisUrlParts | undefined> = {
+  ...text(undefined, REDIS_URL_FORMAT),
+  default: undefined,
+  parse: parseRedisUrl,
+  secret: true,
+}
+
+const isKeyPrefix = (prefix: string): boolean => prefix !== '' && prefix.isWellFormed() && !/[{}]/.test(prefix)
+
+export const SCHEMA: Schema = {
+  environment: text('development'),
+  debug: flag(false),
+  redis: {
+    url: redisUrl,
+    host: text('localhost', 'a host name or an IP address, without port', isHost),
+    port: integer(6379, 1, 65_535),
+    path: text(undefined),
+    db: integer(0, 0),
+    username: text(undefined),
+    password: secret(),
+    ssl: flagOrOptions<ConnectionOptions>(false, "true, false or the options of Node's tls.connect"),
+    socketTimeout: duration(5, TIMER),
+    socketConnectTimeout: duration(5, TIMER),
+    socketKeepalive: flag(true),
+    healthCheckInterval: duration(30, TIMER_OR_OFF),
+    maxConnections: integer(50, 1),
+    decodeResponses: flag(true),
+    client: object<RedisClient, undefined>(undefined, 'an ioredis or node-redis client', {
+      sendCommand: true,
+      duplicate: true,
+      on: true,
+    }),
+  },
+  cache: {
+    defaultTtl: duration(3600, TTL),
+    maxTtl: duration(86_400, TTL),
+    keyPrefix: text('cache:', 'a non-empty string of well-formed Unicode without { and }', isKeyPrefix),
+    compressionEnabled: flag(false),
+    compressionThreshold: bytes(1024, 0),
+    compressionAlgorithm: choice(['gzip', 'brotli', 'zstd'], {
+      choice: 'zstd',
+      needs: 'Node 22.15 or later',
+      isThere: 'zstdCompress' in zlib,
+    }),
+    strategy: choice(['LRU', 'FIFO']),
+    enableStatistics: flag(true),
+    memory: {
+      maxEntries: integer(10_000, 1),
+      maxBytes: bytes(64 * 1024 * 1024, 1),
+    },
+    onError: choice(['serve', 'throw']),
+    leaseTime: duration(5, TIMER),
+    waitTime: duration(10, TIMER),
+  },
+  store: object<Store, undefined>(undefined, 'a store', {
+    read: true,
+    acquire: true,
+    extend: true,
+    fill: true,
+    release: true,
+    set: true,
+    remove: true,
+    times: true,
+    expire: true,
+    invalidate: true,
+    ping: true,
+    listen: true,
+    close: true,
+  }),
+  clock: object<Clock, Clock>(systemClock, 'a clock', { now: true }),
+  logger: object<Logger, Logger>(console, 'a logger', { info: true, warn: true, error: true }),
+}
+
+/** Every field by its path, sections dissolved. */
+export const FIELDS: ReadonlyMap<string, Field> = new Map(leaves(SCHEMA, ''))
+
+function* leaves(tree: FieldTree, prefix: string): Generator<[path: string, Field]> {
+  for (const [name, node] of Object.entries(tree)) {
+    if (isField(node)) yield [prefix + name, node]
+    else yield* leaves(node, `${prefix}${name}.`)
+  }
+}

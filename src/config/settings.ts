@@ -1,0 +1,54 @@
+/** Settings as somebody gave them, not yet checked, and what of them stands in code. */
+import type { ConfigurationFault } from '../exceptions.ts'
+import { isField, isPlainObject, type FieldTree } from './field.ts'
+import { SCHEMA, type FieldPath } from './schema.ts'
+import { suggest } from './suggest.ts'
+
+/** A value and who gave it: its path in code, or the name of a variable. */
+export interface Setting {
+  readonly name: string
+  readonly value: unknown
+}
+
+export type Settings = Map<FieldPath, Setting>
+
+/** What the code says. Faults: keys that nobody knows, and values where a section belongs. */
+export function readCode(config: object, faults: ConfigurationFault[]): Settings {
+  const settings: Settings = new Map()
+  collect({ tree: SCHEMA, prefix: '', settings, faults }, config)
+  return settings
+}
+
+interface Section {
+  readonly tree: FieldTree
+  readonly prefix: string
+  readonly settings: Map<string, Setting>
+  readonly faults: ConfigurationFault[]
+}
+
+function collect(section: Section, config: object): void {
+  const { tree, prefix, settings, faults } = section
+  for (const [name, value] of Object.entries(config)) {
+    const path = prefix + name
+    const node = Object.hasOwn(tree, name) ? tree[name] : undefined
+    if (node === undefined) {
+      // Not the value: a misspelt `password` holds one.
+      faults.push({ path, expected: suggest(name, prefix, tree), got: 'an unknown key' })
+    } else if (value === undefined || (path === 'redis' && value === false)) {
+      continue
+    } else if (isField(node)) {
+      settings.set(path, { name: path, value })
+    } else if (isPlainObject(value)) {
+      collect({ ...section, tree: node, prefix: `${path}.` }, value)
+    } else {
+      faults.push({ path, expected: path === 'redis' ? 'an object, or false' : 'an object', got: kind(value) })
+    }
+  }
+}
+
+/** What something is where a section belongs; not its text, which may be a URL with a password. */
+export function kind(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'an array'
+  return typeof value === 'object' ? 'an object of another kind' : `a ${typeof value}`
+}

@@ -1,0 +1,140 @@
+/** The options of `cached` and `cacheBusting`, and what is checked of them before anything is wrapped. */
+import type { NamesFunction, Unannotated } from './decorator.ts'
+import { DURATION_FORMAT, parseDuration } from './duration.ts'
+import { CacheConfigurationError, describe, type ConfigurationFault } from './exceptions.ts'
+import type { GetOrSetOptions } from './options.ts'
+
+/** A function of the arguments. */
+export type KeyFunction = (this: Unannotated, ...args: Unannotated[]) => string
+
+/** What belongs to one call and not to a function is left out. */
+type Settings = Omit<GetOrSetOptions, 'tags' | 'forceRefresh' | 'signal'>
+
+/** How results are kept. Windows and timeouts are those of `cache.getOrSet`. */
+export interface CachedOptions<
+  Key extends KeyFunction = KeyFunction,
+  Tags extends NamesFunction = NamesFunction,
+> extends Settings {
+  /**
+   * The key, or a function of the arguments that returns it; `this` is the instance. It must tell apart whatever the
+   * result depends on. Default: the function's name and its arguments, `Users.find(42)`.
+   *
+   * @example
+   * cached(cache, { namespace: 'users', key: (id) => `user_${id}` })
+   */
+  key?: string | Key | undefined
+  /**
+   * The tags by which results are invalidated, or a function of the arguments and, last, of the result; `this` is the
+   * instance. Default: none.
+   *
+   * @example
+   * cached(cache, { tags: (id: number, user: User) => [`user:${id}`, `team:${user.teamId}`] })
+   */
+  tags?: string | readonly string[] | Tags | undefined
+}
+
+/** What a function that changes data makes out of date. At least one of `keys` and `tags`. */
+export interface CacheBustingOptions<
+  Keys extends NamesFunction = NamesFunction,
+  Tags extends NamesFunction = NamesFunction,
+> {
+  /** The namespace of `keys`. Default: that of the cache. Tags belong to no namespace. */
+  namespace?: string | undefined
+  /**
+   * Keys to delete, or a function of the arguments and, last, of the result; `this` is the instance. Default: none.
+   *
+   * @example
+   * cacheBusting(cache, { namespace: 'users', keys: (id) => ['users_list', `user_${id}`] })
+   */
+  keys?: string | readonly string[] | Keys | undefined
+  /** Tags to invalidate, or a function of the arguments and, last, of the result. Default: none. */
+  tags?: string | readonly string[] | Tags | undefined
+}
+
+interface Check {
+  readonly expected: string
+  readonly accepts: (value: unknown) => boolean
+}
+
+const TTL: Check = {
+  expected: `a duration above zero (${DURATION_FORMAT})`,
+  accepts: (value) => (parseDuration(value) ?? 0) > 0,
+}
+/** `0` is as good as left out. */
+const DURATION: Check = { ...TTL, accepts: (value) => value === 0 || TTL.accepts(value) }
+const BOOLEAN: Check = { expected: 'true or false', accepts: (value) => typeof value === 'boolean' }
+const NAMESPACE: Check = {
+  expected: 'a string of well-formed Unicode',
+  accepts: (value) => typeof value === 'string' && value.isWellFormed(),
+}
+const KEY: Check = {
+  expected: 'a non-empty string, or a function that returns one',
+  accepts: (value) => typeof value === 'function' || isName(value),
+}
+const NAMES: Check = {
+  expected: 'a non-empty string, an array of them, or a function that returns either',
+  accepts: (value) => KEY.accepts(value) || (Array.isArray(value) && value.every(isName)),
+}
+
+const CACHED_CHECKS: Record<keyof CachedOptions, Check> = {
+  ttl: TTL,
+  namespace: NAMESPACE,
+  key: KEY,
+  tags: NAMES,
+  swr: DURATION,
+  grace: DURATION,
+  softTimeout: DURATION,
+  hardTimeout: DURATION,
+  negativeTtl: DURATION,
+  compress: BOOLEAN,
+}
+
+const CACHE_BUSTING_CHECKS: Record<keyof CacheBustingOptions, Check> = {
+  namespace: NAMESPACE,
+  keys: NAMES,
+  tags: NAMES,
+}
+
+/** @throws {CacheConfigurationError} that lists everything that is wrong */
+export function assertCachedOptions(cache: unknown, options: unknown): void {
+  const faults = [...cacheFaults(cache, ['getOrSet']), ...optionFaults(options, CACHED_CHECKS)]
+  if (faults.length > 0) throw new CacheConfigurationError(faults, 'options of cached')
+}
+
+/** @throws {CacheConfigurationError} that lists everything that is wrong */
+export function assertCacheBustingOptions(cache: unknown, options: unknown): void {
+  const faults = [...cacheFaults(cache, ['delete', 'invalidateTags']), ...optionFaults(options, CACHE_BUSTING_CHECKS)]
+  const { keys, tags } = Object(options) as CacheBustingOptions
+  if (listOf(keys ?? []).length + listOf(tags ?? []).length === 0) {
+    faults.push({ path: 'keys', expected: 'at least one of keys and tags', got: 'neither' })
+  }
+  if (faults.length > 0) throw new CacheConfigurationError(faults, 'options of cacheBusting')
+}
+
+/** What is no array becomes one even if it is no string: whoever asked for names then refuses it by name. */
+export function listOf<T>(names: T | readonly T[]): readonly T[] {
+  return Array.isArray(names) ? (names as readonly T[]) : [names as T]
+}
+
+function cacheFaults(cache: unknown, methods: readonly string[]): ConfigurationFault[] {
+  const isCache = methods.every((method) => typeof (Object(cache) as Record<string, unknown>)[method] === 'function')
+  return isCache
+    ? []
+    : [{ path: 'cache', expected: 'a CacheManager, as createCache() returns it', got: describe(cache) }]
+}
+
+function optionFaults(options: unknown, checks: Readonly<Record<string, Check>>): ConfigurationFault[] {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    return [{ path: 'options', expected: 'an object', got: describe(options) }]
+  }
+  return Object.entries(options).flatMap(([path, value]) => {
+    const check = Object.hasOwn(checks, path) ? checks[path] : undefined
+    if (check === undefined)
+      return [{ path, expected: `a known option (${Object.keys(checks).join(', ')})`, got: 'an unknown option' }]
+    return value === undefined || check.accepts(value) ? [] : [{ path, expected: check.expected, got: describe(value) }]
+  })
+}
+
+function isName(value: unknown): boolean {
+  return typeof value === 'string' && value !== '' && value.isWellFormed()
+}

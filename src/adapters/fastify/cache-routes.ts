@@ -1,0 +1,107 @@
+/** `addCacheRoutes`: the management routes of a cache. */
+import type { FastifyInstance, FastifyReply, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
+import type { CacheManager } from '../../cache-manager.ts'
+import {
+  assertGuarded,
+  clear,
+  isCrossSite,
+  isLocal,
+  ping,
+  resetStats,
+  stats,
+  type Caller,
+  type ManagementAnswer,
+} from '../../management/management.ts'
+
+export interface CacheRoutesOptions {
+  /**
+   * Who may call the management routes; the others are answered 403. Default: requests from this machine itself, and in
+   * production none: there it must be given, or be `false`, which lets everybody in.
+   *
+   * @example
+   * addCacheRoutes(app, cache, { authorize: (request) => request.headers['x-admin-key'] === process.env.ADMIN_KEY })
+   */
+  authorize?: ((request: FastifyRequest) => boolean | Promise<boolean>) | false | undefined
+  /** Where they stand. Default: `/cache`. */
+  prefix?: string | undefined
+}
+
+const OK = { type: 'object', properties: { ok: { type: 'boolean' } } }
+const COUNTERS = ['hits', 'misses', 'staleHits', 'sets', 'deletes', 'loads', 'coalesced']
+const TOTALS = ['errors', 'evictions', 'invalidations', 'bytesRead', 'bytesWritten', 'hitRate', 'uptime']
+const STATISTICS = {
+  type: 'object',
+  properties: {
+    ...numbers([...COUNTERS, ...TOTALS]),
+    namespaces: { type: 'object', additionalProperties: { type: 'object', properties: numbers(COUNTERS) } },
+  },
+}
+const ONE_NAMESPACE = { type: 'object', properties: { namespace: { type: 'string' } } }
+
+/**
+ * Adds `GET /cache/stats`, `GET /cache/ping`, `DELETE /cache/clear` (`?namespace=`), `POST /cache/reset-stats` and its
+ * alias `GET /cache/reset-stats`. What changes something is refused to a browser that asks on behalf of another site.
+ *
+ * @throws {CacheConfigurationError} in production without `authorize`
+ * @example
+ * addCacheRoutes(app, cache, { authorize: (request) => isAdmin(request) })
+ */
+export function addCacheRoutes(app: FastifyInstance, cache: CacheManager, options: CacheRoutesOptions = {}): void {
+  const { authorize, prefix = '/cache' } = options
+  assertGuarded(cache, authorize)
+  const isAllowed = authorize === false ? () => true : (authorize ?? ((request) => isLocal(callerOf(request))))
+
+  const guard = (changes: boolean): preHandlerAsyncHookHandler =>
+    async (request, reply) => {
+      reply.header('cache-control', 'no-store')
+      if ((await isAllowed(request)) === true && !(changes && isCrossSite(callerOf(request)))) return undefined
+      return reply.code(403).send({ statusCode: 403, error: 'Forbidden', message: 'not allowed to manage the cache' })
+    }
+  const looking = guard(false)
+  const changing = guard(true)
+  const tags = ['cache']
+  const answers = { 200: OK, 503: OK }
+
+  app.get(
+    `${prefix}/stats`,
+    { onRequest: looking, schema: { tags, summary: 'Statistics of this process', response: { 200: STATISTICS } } },
+    (_request, reply) => send(reply, stats(cache)),
+  )
+  app.get(
+    `${prefix}/ping`,
+    { onRequest: looking, schema: { tags, summary: 'Does the store answer?', response: answers } },
+    async (_request, reply) => send(reply, await ping(cache)),
+  )
+  app.delete<{ Querystring: { namespace?: string } }>(
+    `${prefix}/clear`,
+    {
+      onRequest: changing,
+      schema: { tags, summary: 'Clear everything, or one namespace', querystring: ONE_NAMESPACE, response: answers },
+    },
+    async (request, reply) => send(reply, await clear(cache, request.query.namespace)),
+  )
+  for (const method of ['POST', 'GET'] as const) {
+    const schema = { tags, summary: 'Begin to count anew', response: { 200: OK } }
+    const handler = (_request: FastifyRequest, reply: FastifyReply): FastifyReply => send(reply, resetStats(cache))
+    // The GET alias changes something: no HEAD route, which prefetching clients may send.
+    app.route({ method, url: `${prefix}/reset-stats`, exposeHeadRoute: false, onRequest: changing, schema, handler })
+  }
+}
+
+function send(reply: FastifyReply, { status, body }: ManagementAnswer): FastifyReply {
+  return reply.code(status).send(body)
+}
+
+function callerOf(request: FastifyRequest): Caller {
+  return {
+    remoteAddress: request.socket.remoteAddress,
+    header: (name) => {
+      const value = request.headers[name]
+      return Array.isArray(value) ? value.join(', ') : value
+    },
+  }
+}
+
+function numbers(names: readonly string[]): Record<string, { type: 'number' }> {
+  return Object.fromEntries(names.map((name) => [name, { type: 'number' as const }]))
+}

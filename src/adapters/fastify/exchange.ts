@@ -1,0 +1,86 @@
+/** Between Fastify and the rules: a request as the rules see it, and a hit as Fastify sends it. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { bypassVerdict, hitVerdict, type CacheVerdict } from '../../http/cache-status.ts'
+import type { Hit } from '../../http/lead.ts'
+import type { CacheableRequest, Headers } from '../../http/message.ts'
+import type { CacheRouteOptions, RouteRequest } from './route-options.ts'
+
+/** A view of a Fastify request; what costs something is asked for only when the rules want it. */
+export class RequestView implements CacheableRequest {
+  readonly method: string
+  readonly path: string
+  readonly search: string
+  readonly #request: FastifyRequest
+  readonly #options: CacheRouteOptions
+
+  constructor(request: FastifyRequest, options: CacheRouteOptions) {
+    this.#request = request
+    this.#options = options
+    this.method = request.method
+    const { url } = request
+    const mark = url.indexOf('?')
+    this.path = mark === -1 ? url : url.slice(0, mark)
+    this.search = mark === -1 ? '' : url.slice(mark + 1)
+  }
+
+  get scheme(): string {
+    return this.#request.protocol
+  }
+
+  get host(): string {
+    return this.#request.host
+  }
+
+  get query(): unknown {
+    return this.#request.query
+  }
+
+  get name(): string | undefined {
+    const { key } = this.#options
+    return typeof key === 'function' ? key(this.#request as RouteRequest) : key
+  }
+
+  get user(): string | undefined {
+    const user = this.#options.user?.(this.#request as RouteRequest)
+    return user === undefined || user === null ? undefined : String(user)
+  }
+
+  tags(): readonly string[] {
+    const { tags = [] } = this.#options
+    return typeof tags === 'function' ? tags(this.#request as RouteRequest) : tags
+  }
+
+  mayRefresh(): boolean {
+    return this.#options.allowRefresh?.(this.#request as RouteRequest) === true
+  }
+
+  header(name: string): string | undefined {
+    const value = this.#request.headers[name]
+    return Array.isArray(value) ? value.join(', ') : value
+  }
+}
+
+/** The header fields that a reply has so far, in the rules' form. */
+export function headersOf(reply: FastifyReply): Headers {
+  const entries = Object.entries(reply.getHeaders()).filter((entry) => entry[1] !== undefined)
+  return Object.fromEntries(entries.map(([name, value]) => [name, Array.isArray(value) ? value : String(value)]))
+}
+
+/** Puts a stored response in the place of the handler's; its body is returned. */
+export function applyHit(reply: FastifyReply, hit: Hit): Buffer {
+  const { status, headers, body } = hit.response
+  reply.code(status)
+  for (const name in headers) reply.header(name, headers[name])
+  reply.header('age', hit.ageSeconds)
+  applyVerdict(reply, hitVerdict(hit))
+  return body
+}
+
+export function applyBypass(reply: FastifyReply, reason: string): void {
+  applyVerdict(reply, bypassVerdict(reason))
+}
+
+export function applyVerdict(reply: FastifyReply, { xCache, cacheStatus }: CacheVerdict): void {
+  reply.header('x-cache', xCache)
+  reply.header('cache-status', cacheStatus)
+}

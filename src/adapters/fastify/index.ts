@@ -1,0 +1,10 @@
+/** tidemark for Fastify. */
+export { setupCache, plugin as default } from './plugin.ts'
+export type { CachePluginOptions } from './plugin.ts'
+export { cached, cacheBusting } from './route-spec.ts'
+export { rateLimit } from './rate-limit.ts'
+export type { RateLimitOptions } from './rate-limit.ts'
+export { addCacheRoutes } from './cache-routes.ts'
+export type { CacheRoutesOptions } from './cache-routes.ts'
+export { createCacheErrorHandler } from './error-handler.ts'
+export type { CacheBustingRouteOptions, CacheRouteOptions, CacheSpec, OfRequest, RouteRequest } from './route-options.ts'

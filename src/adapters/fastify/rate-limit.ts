@@ -1,0 +1,185 @@
+/** `rateLimit` for Fastify: a route option, and the hook that keeps it. */
+import type {
+  ContextConfigDefault,
+  FastifyBaseLogger,
+  FastifyReply,
+  FastifyRequest,
+  FastifyTypeProvider,
+  FastifyTypeProviderDefault,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerBase,
+  RawServerDefault,
+  RouteGenericInterface,
+  RouteOptions,
+} from 'fastify'
+import type { CacheManager, CacheParts } from '../../cache-manager.ts'
+import {
+  CacheConfigurationError,
+  CacheKeyError,
+  describe,
+  RateLimitError,
+  RedisConnectionError,
+  type ConfigurationFault,
+} from '../../exceptions.ts'
+import {
+  clientNetwork,
+  parseRateLimit,
+  RateLimiter,
+  type RateLimitResult,
+  type RateLimitWindow,
+} from '../../rate-limit.ts'
+import type { RouteRequest } from './route-options.ts'
+
+// Functions are declared as methods, so that one written for a more exact request type fits as well.
+
+export interface RateLimitOptions {
+  /**
+   * Who is counted. Default: the client's address, `request.ip`, which honours Fastify's `trustProxy`; of an IPv6
+   * address its /64 network.
+   *
+   * @example
+   * rateLimit(cache, '1000/day', { key: (request) => String(request.headers['x-api-key']) })
+   */
+  key?: { bivarianceHack(request: RouteRequest): string }['bivarianceHack'] | undefined
+  /** Requests for which this is true are neither counted nor refused. Default: none. */
+  skip?: { bivarianceHack(request: RouteRequest): boolean }['bivarianceHack'] | undefined
+  /**
+   * `'hits'`: every request counts, before anything else is done for it. `'misses'`: those that are answered from the
+   * cache are free; the limit then stands behind the cache, and behind authentication and validation. Default: `'hits'`.
+   */
+  count?: 'hits' | 'misses' | undefined
+  /** Routes with the same name and the same limit share one count. Default: each route counts for itself. */
+  name?: string | undefined
+}
+
+/** A limit as it stands on a route. */
+export interface RateLimitSpec extends Readonly<RateLimitOptions> {
+  readonly cache: CacheManager
+  readonly windows: readonly RateLimitWindow[]
+}
+
+/** The hook that keeps a limit, and where it belongs: `preHandler` has to stand behind the cache's lookup. */
+export interface RateLimitHook {
+  readonly stage: 'onRequest' | 'preHandler'
+  readonly hook: (request: FastifyRequest, reply: FastifyReply) => Promise<void>
+  /** For `onReady`: waits for the first answer of Redis, a second at most, so that no request has to. */
+  readonly ready: () => Promise<void>
+}
+
+type Route = Pick<RouteOptions, 'method' | 'url'>
+
+declare module 'fastify' {
+  // TypeScript merges interfaces only if their type parameters are the same to the letter.
+  interface RouteShorthandOptions<
+    RawServer extends RawServerBase = RawServerDefault,
+    RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
+    RawReply extends RawReplyDefaultExpression<RawServer> = RawReplyDefaultExpression<RawServer>,
+    RouteGeneric extends RouteGenericInterface = RouteGenericInterface,
+    ContextConfig = ContextConfigDefault,
+    SchemaCompiler extends FastifySchema = FastifySchema,
+    TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
+    Logger extends FastifyBaseLogger = FastifyBaseLogger,
+  > {
+    /** Made by `rateLimit()`. */
+    rateLimit?: RateLimitSpec
+  }
+}
+
+const OPTIONS: Readonly<Record<keyof RateLimitOptions, { expected: string; accepts: (value: unknown) => boolean }>> = {
+  key: { expected: 'a function of the request', accepts: (value) => typeof value === 'function' },
+  skip: { expected: 'a function of the request', accepts: (value) => typeof value === 'function' },
+  count: { expected: "'hits' or 'misses'", accepts: (value) => value === 'hits' || value === 'misses' },
+  name: { expected: 'a non-empty string', accepts: (value) => typeof value === 'string' && value !== '' },
+}
+
+/**
+ * A limit for a route, as route options under a key of its own: how often one client may ask.
+ *
+ * It counts in the cache's Redis, so all processes together grant `limit` once; without Redis, and while Redis fails,
+ * each process counts for itself. A request too many is answered 429 with `Retry-After`; every answer carries
+ * `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
+ *
+ * @param limit `'100/minute'`, `'5 per 10 seconds'`, `'10/second; 500/hour'`
+ * @throws {CacheConfigurationError} if the limit or an option cannot be read
+ * @example
+ * app.get('/items', { ...rateLimit(cache, '100/minute'), ...cached(cache, { ttl: 60 }) }, handler)
+ */
+export function rateLimit(
+  cache: CacheManager,
+  limit: string,
+  options: RateLimitOptions = {},
+): { rateLimit: RateLimitSpec } {
+  const faults = Object.entries(options).flatMap(([name, value]) => faultOf(name, value))
+  if (faults.length > 0) throw new CacheConfigurationError(faults, 'rate limit')
+  return { rateLimit: { ...options, cache, windows: parseRateLimit(limit) } }
+}
+
+function faultOf(name: string, value: unknown): ConfigurationFault[] {
+  if (!Object.hasOwn(OPTIONS, name)) {
+    return [{ path: name, expected: `one of ${Object.keys(OPTIONS).join(', ')}`, got: 'an unknown option' }]
+  }
+  const { expected, accepts } = OPTIONS[name as keyof RateLimitOptions]
+  return value === undefined || accepts(value) ? [] : [{ path: name, expected, got: describe(value) }]
+}
+
+/** The hook for one route, to be given to Fastify by the `onRoute` hook of `setupCache`. */
+export function rateLimitHook(spec: RateLimitSpec, route: Route): RateLimitHook {
+  const limiter = limiterOf(spec, route)
+  const { key: keyOf = addressOf, skip, count, cache } = spec
+  const hook = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    // The options see any request as the most general one, see RouteRequest.
+    const seen = request as RouteRequest
+    if (skip?.(seen) === true) return
+    const key = keyOf(seen)
+    if (typeof key !== 'string' || key === '') {
+      throw new CacheKeyError(`rateLimit key of ${route.url}: expected a non-empty string, got ${describe(key)}`)
+    }
+    const result = await limiter.consume(key)
+    setHeaders(reply, result, cache.parts.clock.now())
+    if (!result.allowed) refuse(reply, result)
+  }
+  return { stage: count === 'misses' ? 'preHandler' : 'onRequest', hook, ready: () => limiter.ready() }
+}
+
+const limiters = new WeakMap<CacheParts, Map<string, RateLimiter>>()
+
+/** Routes that share a name, and a route with the HEAD route that Fastify makes of it, share a limiter. */
+function limiterOf({ cache: { parts }, name, windows }: RateLimitSpec, route: Route): RateLimiter {
+  const ofCache = limiters.get(parts) ?? new Map<string, RateLimiter>()
+  limiters.set(parts, ofCache)
+  const keyPrefix = `${parts.keyPrefix}rl:${name ?? routeName(route)}`
+  const id = JSON.stringify([keyPrefix, windows])
+  const { connection, clock } = parts
+  const onOutage = (error: Error): void => reportOutage(parts, error)
+  const limiter = ofCache.get(id) ?? new RateLimiter(windows, { connection, keyPrefix, clock, onOutage })
+  ofCache.set(id, limiter)
+  return limiter
+}
+
+function reportOutage({ telemetry }: CacheParts, cause: Error): void {
+  const message = `rate limits are counted in memory until Redis serves them again: ${cause.message}`
+  telemetry.report(new RedisConnectionError(message, { cause }))
+}
+
+function routeName({ method, url }: Route): string {
+  const methods = [method].flat()
+  return `${methods.length === 1 && methods[0] === 'HEAD' ? 'HEAD' : methods.join('|')} ${url}`
+}
+
+function addressOf(request: FastifyRequest): string {
+  // On a unix socket there is no address, unless a proxy that is trusted tells one.
+  return clientNetwork(request.ip ?? 'local')
+}
+
+function setHeaders(reply: FastifyReply, { limit, remaining, resetMs }: RateLimitResult, now: number): void {
+  reply.header('x-ratelimit-limit', limit)
+  reply.header('x-ratelimit-remaining', remaining)
+  reply.header('x-ratelimit-reset', Math.ceil((now + resetMs) / 1000))
+}
+
+function refuse(reply: FastifyReply, { retryAfterMs }: RateLimitResult): never {
+  const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000))
+  reply.header('retry-after', seconds)
+  throw new RateLimitError(`rate limit exceeded, retry in ${seconds} s`, retryAfterMs)
+}

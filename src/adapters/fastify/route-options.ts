@@ -1,0 +1,222 @@
+/** What a route says about caching, and the check of it when the route is registered. */
+import type {
+  ContextConfigDefault,
+  FastifyBaseLogger,
+  FastifyRequest,
+  FastifySchema,
+  FastifyTypeProvider,
+  FastifyTypeProviderDefault,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerBase,
+  RawServerDefault,
+  RouteGenericInterface,
+} from 'fastify'
+import type { CacheManager } from '../../cache-manager.ts'
+import { DURATION_FORMAT, parseDuration, type Duration } from '../../duration.ts'
+import { CacheConfigurationError, describe, type ConfigurationFault } from '../../exceptions.ts'
+import { DEFAULT_MAX_BODY_BYTES, DEFAULT_STATUSES, type RoutePolicy } from '../../http/route-policy.ts'
+import { windowsOf, type TtlLimits } from '../../options.ts'
+
+/** A request as the functions among the options see it. */
+export type RouteRequest = FastifyRequest<{
+  Params: Record<string, string>
+  Querystring: Record<string, unknown>
+  Body: Record<string, unknown>
+}>
+
+/** A function of the request; taken from a method, so that one written for a more exact request type fits as well. */
+export type OfRequest<Result> = { of(request: RouteRequest): Result }['of']
+
+/** How the responses of a route are cached. */
+export interface CacheRouteOptions {
+  /** How long a response is fresh; the response itself may ask for less (`Cache-Control`, `Expires`). */
+  ttl: Duration
+  /** How long after its ttl it is still served, while one refresh runs behind. Default: not at all. No effect with `user`. */
+  swr?: Duration | undefined
+  /** How long after that it may stand in for a handler that throws or answers 5xx. Default: not at all. */
+  grace?: Duration | undefined
+  /** The namespace of its entries. Default: that of the cache. */
+  namespace?: string | undefined
+  /**
+   * The name that `cacheBusting({ keys })` and `cache.delete(name, { namespace })` reach. A function of the request stands
+   * for path and query; a fixed string is one name for all that the route answers. Default: the path.
+   */
+  key?: string | OfRequest<string> | undefined
+  /** Tags by which `cache.invalidateTags` reaches the response. Default: none. */
+  tags?: readonly string[] | OfRequest<readonly string[]> | undefined
+  /** Request headers that tell responses apart. Default: none. */
+  vary?: readonly string[] | undefined
+  /** Query parameters that tell responses apart. Default: those that the route's schema declares; without one, all. */
+  query?: readonly string[] | undefined
+  /** Whose response it is: users never see each other's. Default: everybody's, and no request with `Authorization`. */
+  user?: OfRequest<string | undefined> | undefined
+  /** Methods that are answered from the cache. Default: GET and HEAD. */
+  methods?: readonly ('GET' | 'HEAD')[] | undefined
+  /** Statuses that are stored; never 206, 304 or 5xx. Default: 200 203 204 301 308 404 410. */
+  statuses?: readonly number[] | undefined
+  /** Larger bodies are not stored, in bytes. Default: 1 MiB. */
+  maxBodyBytes?: number | undefined
+  /** `'route'`: these options decide how long a response is fresh, its headers may shorten it. Default: `'route'`. */
+  policy?: 'route' | undefined
+  /** Who may have an entry refreshed by `Cache-Control: no-cache`, at most once a second. Default: nobody. */
+  allowRefresh?: OfRequest<boolean> | undefined
+}
+
+/** What a route that changes data makes out of date, once its handler has succeeded. At least one of `keys` and `tags`. */
+export interface CacheBustingRouteOptions {
+  /** Names given by `key`, or keys of the manager. */
+  keys?: string | readonly string[] | OfRequest<string | readonly string[]> | undefined
+  tags?: string | readonly string[] | OfRequest<string | readonly string[]> | undefined
+  /** The namespace of `keys`. Default: that of the cache. Tags belong to no namespace. */
+  namespace?: string | undefined
+}
+
+/** Options together with the cache they were given to. */
+export interface CacheSpec<Options> {
+  readonly cache: CacheManager
+  readonly options: Options
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The cache that `setupCache` put in place. */
+    cache: CacheManager
+  }
+
+  interface FastifyContextConfig {
+    /** The same as `cached(cache, options)`, as plain route config. */
+    cache?: CacheRouteOptions
+    /** The same as `cacheBusting(cache, options)`, as plain route config. */
+    cacheBusting?: CacheBustingRouteOptions
+  }
+
+  // TypeScript merges interfaces only if their type parameters are the same to the letter.
+  interface RouteShorthandOptions<
+    RawServer extends RawServerBase = RawServerDefault,
+    RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
+    RawReply extends RawReplyDefaultExpression<RawServer> = RawReplyDefaultExpression<RawServer>,
+    RouteGeneric extends RouteGenericInterface = RouteGenericInterface,
+    ContextConfig = ContextConfigDefault,
+    SchemaCompiler extends FastifySchema = FastifySchema,
+    TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
+    Logger extends FastifyBaseLogger = FastifyBaseLogger,
+  > {
+    /** Made by `cached()`. */
+    cache?: CacheSpec<CacheRouteOptions>
+    /** Made by `cacheBusting()`. */
+    cacheBusting?: CacheSpec<CacheBustingRouteOptions>
+  }
+}
+
+interface Check {
+  readonly expected: string
+  readonly accepts: (value: unknown) => boolean
+}
+
+const isName = (value: unknown): boolean => typeof value === 'string' && value !== '' && value.isWellFormed()
+const isFunction = (value: unknown): boolean => typeof value === 'function'
+const isListOf = (accepts: (value: unknown) => boolean) => (value: unknown) => Array.isArray(value) && value.every(accepts)
+
+const DURATION: Check = { expected: DURATION_FORMAT, accepts: (value) => parseDuration(value) !== undefined }
+const NAMESPACE: Check = { expected: 'a string', accepts: (value) => value === '' || isName(value) }
+const NAMES: Check = {
+  expected: 'a non-empty string, an array of them, or a function of the request',
+  accepts: (value) => isName(value) || isListOf(isName)(value) || isFunction(value),
+}
+const FUNCTION: Check = { expected: 'a function of the request', accepts: isFunction }
+const isStatus = (value: unknown): boolean =>
+  Number.isInteger(value) && Number(value) >= 200 && Number(value) < 500 && value !== 206 && value !== 304
+
+const CACHE_CHECKS: Readonly<Record<keyof CacheRouteOptions, Check>> = {
+  ttl: { expected: `${DURATION_FORMAT}, above zero`, accepts: (value) => (parseDuration(value) ?? 0) > 0 },
+  swr: DURATION,
+  grace: DURATION,
+  namespace: NAMESPACE,
+  key: {
+    expected: 'a non-empty string or a function of the request',
+    accepts: (value) => isName(value) || isFunction(value),
+  },
+  tags: {
+    expected: 'an array of non-empty strings or a function of the request',
+    accepts: (value) => isListOf(isName)(value) || isFunction(value),
+  },
+  vary: { expected: 'an array of header names', accepts: isListOf(isName) },
+  query: { expected: 'an array of parameter names', accepts: isListOf(isName) },
+  user: FUNCTION,
+  methods: { expected: "an array of 'GET' and 'HEAD'", accepts: isListOf((it) => it === 'GET' || it === 'HEAD') },
+  statuses: { expected: 'an array of statuses from 200 to 499, without 206 and 304', accepts: isListOf(isStatus) },
+  maxBodyBytes: { expected: 'a whole number above zero', accepts: (it) => Number.isSafeInteger(it) && Number(it) > 0 },
+  policy: { expected: "'route'", accepts: (value) => value === 'route' },
+  allowRefresh: FUNCTION,
+}
+
+const BUSTING_CHECKS: Readonly<Record<keyof CacheBustingRouteOptions, Check>> = {
+  keys: NAMES,
+  tags: NAMES,
+  namespace: NAMESPACE,
+}
+
+/** What the rules need to know of a route. @throws {CacheConfigurationError} that names the route and every fault */
+export function routePolicy(route: Route, { cache, options }: CacheSpec<CacheRouteOptions>, limits: TtlLimits): RoutePolicy {
+  const faults = faultsOf(options, CACHE_CHECKS)
+  const hasTtl = typeof options === 'object' && options !== null && options.ttl !== undefined
+  if (!hasTtl) faults.push({ path: 'ttl', expected: CACHE_CHECKS.ttl.expected, got: 'undefined' })
+  refuse(faults, 'cache options', route)
+  return {
+    pattern: route.url,
+    namespace: options.namespace ?? cache.ownNamespace,
+    windows: windowsOf(options, limits),
+    isNameComplete: typeof options.key === 'function',
+    query: options.query ?? declaredQuery(route.schema),
+    vary: (options.vary ?? []).map((name) => name.toLowerCase()),
+    hasUser: options.user !== undefined,
+    methods: new Set(options.methods ?? ['GET', 'HEAD']),
+    statuses: new Set(options.statuses ?? DEFAULT_STATUSES),
+    maxBodyBytes: options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
+  }
+}
+
+/** @throws {CacheConfigurationError} that names the route and every fault */
+export function assertCacheBusting(route: Route, { options }: CacheSpec<CacheBustingRouteOptions>): void {
+  const faults = faultsOf(options, BUSTING_CHECKS)
+  if (faults.length === 0 && options.keys === undefined && options.tags === undefined) {
+    faults.push({ path: 'keys', expected: 'keys or tags to invalidate', got: 'neither' })
+  }
+  refuse(faults, 'cacheBusting options', route)
+}
+
+/** The part of Fastify's route options that is looked at. */
+export interface Route {
+  readonly method: string | readonly string[]
+  readonly url: string
+  readonly schema?: FastifySchema | undefined
+}
+
+/** A route as people know it: `GET /items/:id`. */
+export function nameOf(route: Route): string {
+  return `${[route.method].flat().join('|')} ${route.url}`
+}
+
+function faultsOf(options: unknown, checks: Readonly<Record<string, Check>>): ConfigurationFault[] {
+  if (typeof options !== 'object' || options === null) {
+    return [{ path: 'options', expected: 'an object', got: describe(options) }]
+  }
+  return Object.entries(options).flatMap(([path, value]) => {
+    const check = Object.hasOwn(checks, path) ? checks[path] : undefined
+    if (check === undefined) return [{ path, expected: `one of ${Object.keys(checks).join(', ')}`, got: 'an unknown option' }]
+    return value === undefined || check.accepts(value) ? [] : [{ path, expected: check.expected, got: describe(value) }]
+  })
+}
+
+function refuse(faults: readonly ConfigurationFault[], subject: string, route: Route): void {
+  if (faults.length > 0) throw new CacheConfigurationError(faults, `${subject} of ${nameOf(route)}`)
+}
+
+/** With a schema for the query, only what it declares has been validated, and only that tells responses apart. */
+function declaredQuery(schema: FastifySchema | undefined): readonly string[] | undefined {
+  const querystring = schema?.querystring ?? (schema as { query?: unknown } | undefined)?.query
+  if (typeof querystring !== 'object' || querystring === null) return undefined
+  const properties = (querystring as { properties?: unknown }).properties ?? {}
+  return typeof properties === 'object' && properties !== null ? Object.keys(properties) : undefined
+}

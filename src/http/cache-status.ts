@@ -1,0 +1,29 @@
+/** What a response says of the cache's part in it: `Cache-Status` (RFC 9211) and the shorter `X-Cache`. */
+import type { Hit } from './lead.ts'
+
+export type XCache = 'HIT' | 'MISS' | 'STALE' | 'BYPASS'
+
+/** The two header fields of an answer. */
+export interface CacheVerdict {
+  readonly xCache: XCache
+  readonly cacheStatus: string
+}
+
+/** A stored response was sent. */
+export function hitVerdict(hit: Hit): CacheVerdict {
+  return { xCache: hit.isStale ? 'STALE' : 'HIT', cacheStatus: `tidemark; hit; ttl=${hit.ttlSeconds}` }
+}
+
+/** The handler ran and its response was stored, or not for `reason`. */
+export function leadVerdict(isRequested: boolean, reason: string | undefined): CacheVerdict {
+  const forward = isRequested ? 'fwd=request' : 'fwd=uri-miss'
+  const outcome = reason === undefined ? 'stored' : `detail=${reason}`
+  return { xCache: 'MISS', cacheStatus: `tidemark; ${forward}; ${outcome}` }
+}
+
+/** The cache had no part in it. */
+export function bypassVerdict(reason: string): CacheVerdict {
+  return reason === 'method'
+    ? { xCache: 'BYPASS', cacheStatus: 'tidemark; fwd=method' }
+    : { xCache: 'BYPASS', cacheStatus: `tidemark; fwd=bypass; detail=${reason}` }
+}

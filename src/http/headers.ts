@@ -1,0 +1,58 @@
+/** Which header fields are stored with a response, and which ones a cached answer carries. */
+import type { Headers, HeaderValue } from './message.ts'
+
+/** Fields that belong to one connection or one message, never to the stored response (RFC 9110 §7.6.1, RFC 9111 §3.1). */
+const NEVER_STORED = new Set([
+  'connection',
+  'proxy-connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authentication-info',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'content-length',
+  'age',
+  'cache-status',
+  'x-cache',
+  'retry-after',
+  'traceparent',
+  'tracestate',
+  'server-timing',
+  'set-cookie',
+])
+const RATE_LIMIT = /ratelimit/
+
+/**
+ * The fields that the handler gave its response: those that were there before it (CORS, request id, CSP nonce, rate
+ * limits) are made anew for each answer and not stored.
+ */
+export function storedHeaders(headers: Headers, before: Headers): Headers {
+  const listed = named(headers.connection)
+  const kept = Object.entries(headers).filter(([name, value]) => {
+    if (NEVER_STORED.has(name) || listed.includes(name) || RATE_LIMIT.test(name)) return false
+    return !isSame(before[name], value)
+  })
+  return Object.fromEntries(kept)
+}
+
+/** The names in a list field such as Vary or Connection, in lower case. */
+export function named(field: HeaderValue | undefined): readonly string[] {
+  if (field === undefined) return []
+  const text = typeof field === 'string' ? field : field.join(',')
+  return text
+    .split(',')
+    .map((name) => name.trim().toLowerCase())
+    .filter((name) => name !== '')
+}
+
+/** What a field says, as one line. */
+export function lineOf(field: HeaderValue | undefined): string | undefined {
+  return field === undefined || typeof field === 'string' ? field : field.join(', ')
+}
+
+function isSame(a: HeaderValue | undefined, b: HeaderValue): boolean {
+  return a !== undefined && String(a) === String(b)
+}

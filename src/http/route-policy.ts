@@ -1,0 +1,24 @@
+/** The operator's word: what a route wants of the cache, checked once when the route is registered. */
+import type { Windows } from '../entry.ts'
+
+export interface RoutePolicy {
+  /** The route as it was registered, `/items/:id`. */
+  readonly pattern: string
+  readonly namespace: string
+  readonly windows: Windows
+  /** The name is made from the request and stands for path and query too. */
+  readonly isNameComplete: boolean
+  /** Query parameters that tell responses apart; undefined: all. */
+  readonly query: readonly string[] | undefined
+  /** Request headers that tell responses apart, in lower case. */
+  readonly vary: readonly string[]
+  /** Responses belong to users. */
+  readonly hasUser: boolean
+  readonly methods: ReadonlySet<string>
+  readonly statuses: ReadonlySet<number>
+  readonly maxBodyBytes: number
+}
+
+/** Statuses whose meaning lasts (RFC 9110 §15.1, without 206 and those that a cache must understand first). */
+export const DEFAULT_STATUSES: readonly number[] = [200, 203, 204, 301, 308, 404, 410]
+export const DEFAULT_MAX_BODY_BYTES: number = 1024 * 1024

@@ -1,0 +1,70 @@
+/** What the management routes do, free of any framework: who may call them, and what they answer. */
+import type { CacheManager } from '../cache-manager.ts'
+import { CacheConfigurationError } from '../exceptions.ts'
+
+/** An answer, to be sent as JSON with `Cache-Control: no-store`. */
+export interface ManagementAnswer {
+  readonly status: number
+  readonly body: object
+}
+
+/** What is looked at of a request when nobody said who may call. */
+export interface Caller {
+  /** The address of the socket's other end. */
+  readonly remoteAddress: string | undefined
+  header(name: string): string | undefined
+}
+
+/**
+ * @throws {CacheConfigurationError} in production, unless `authorize` says who may call, or `false` that everybody may
+ */
+export function assertGuarded(cache: CacheManager, authorize: unknown): void {
+  if (authorize !== undefined || cache.parts.environment !== 'production') return
+  const expected = 'a function that decides who may call the management routes, or openly `false` (everybody), in production'
+  throw new CacheConfigurationError([{ path: 'authorize', expected, got: 'undefined' }], 'management routes')
+}
+
+/**
+ * True if a request comes from this machine itself: over loopback, not forwarded by a proxy that stands here, and asked
+ * of this machine by its loopback name (a page on the web can make a browser ask any name).
+ */
+export function isLocal(caller: Caller): boolean {
+  if (!isLoopback(caller.remoteAddress)) return false
+  if (['x-forwarded-for', 'forwarded', 'x-real-ip'].some((name) => caller.header(name) !== undefined)) return false
+  const host = (caller.header('host') ?? caller.header(':authority') ?? '').replace(/:\d+$/, '')
+  return host === 'localhost' || isLoopback(host.replace(/^\[|\]$/g, ''))
+}
+
+/** True if a browser sends the request on behalf of another site (Fetch Metadata). */
+export function isCrossSite(caller: Caller): boolean {
+  const site = caller.header('sec-fetch-site')
+  return site !== undefined && site !== 'same-origin' && site !== 'none'
+}
+
+export function stats(cache: CacheManager): ManagementAnswer {
+  return { status: 200, body: cache.getStatistics() }
+}
+
+export async function ping(cache: CacheManager): Promise<ManagementAnswer> {
+  const ok = await cache.ping()
+  return { status: ok ? 200 : 503, body: { ok } }
+}
+
+/** Clears one namespace, or everything of this cache. Redis out of reach is an answer, not a failure of the route. */
+export async function clear(cache: CacheManager, namespace: string | undefined): Promise<ManagementAnswer> {
+  try {
+    await cache.clear({ namespace })
+    return { status: 200, body: { ok: true } }
+  } catch {
+    return { status: 503, body: { ok: false } }
+  }
+}
+
+export function resetStats(cache: CacheManager): ManagementAnswer {
+  cache.resetStatistics()
+  return { status: 200, body: { ok: true } }
+}
+
+function isLoopback(address: string | undefined): boolean {
+  return address === '::1' || /^(?:::ffff:)?127\.\d+\.\d+\.\d+$/.test(address ?? '')
+}

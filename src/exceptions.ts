@@ -18,8 +18,8 @@ export interface CacheExceptionOptions extends ErrorOptions {
 export class CacheException extends Error {
   /** Stable, for programs: `ERR_CACHE_...`. The message is for people and may change. */
   readonly code: string = 'ERR_CACHE'
-  readonly key?: string
-  readonly namespace?: string
+  declare readonly key?: string
+  declare readonly namespace?: string
 
   constructor(message: string, options: CacheExceptionOptions = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined)

@@ -5,16 +5,7 @@ import { compress, decompress, hasCompression, type CompressionAlgorithm } from 
 import { readBody, readHeader, writeTail, type EntryHeader } from './envelope.ts'
 import { deserialize, serialize } from './serializer.ts'
 
-export {
-  expireHeader,
-  hasMagic,
-  readEntryId,
-  readHeader,
-  readStamp,
-  STAMP_BYTES,
-  type EntryHeader,
-  type Stamp,
-} from './envelope.ts'
+export { expireHeader, hasMagic, readEntryId, readHeader, readStamp, STAMP_BYTES } from './envelope.ts'
 
 export interface CodecOptions {
   /** Bodies from `thresholdBytes` on are compressed. Default: none are. */

@@ -88,7 +88,9 @@ export function compress(
   if (body.length > SYNC_BYTES) {
     return promisify(coder.compress)(body, options).then(
       (compressed) => worthwhile(compressed, body.length),
-      (error: unknown) => Promise.reject(failed(error)),
+      (error: unknown) => {
+        throw failed(error)
+      },
     )
   }
   try {
@@ -116,7 +118,9 @@ export function decompress(bytes: Buffer, algorithm: CompressionAlgorithm, lengt
   if (Math.max(length, bytes.length) > SYNC_BYTES) {
     return promisify(coder.decompress)(bytes, options).then(
       (body) => assertLength(body, algorithm, length),
-      (error: unknown) => Promise.reject(damaged(error, algorithm, length)),
+      (error: unknown) => {
+        throw damaged(error, algorithm, length)
+      },
     )
   }
   let body: Buffer

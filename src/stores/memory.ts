@@ -15,6 +15,9 @@ import { Watermark } from './watermark.ts'
 /** What an entry costs beside its value and its id: the objects around it, measured at 350 to 400 bytes. */
 const OVERHEAD_BYTES = 400
 
+/** Leases past their time that are kept although nobody has ended them; beyond it the oldest are given up. */
+const MAX_ABANDONED = 1000
+
 /** Stamps are microseconds, as those that Redis gives. */
 const MICROSECONDS = 1000
 
@@ -62,7 +65,7 @@ export class MemoryStore implements Store {
   read(id: string, parentId?: string): Entry | undefined {
     const entry = this.#valid(id)
     if (entry === undefined || parentId === undefined) return entry
-    if (this.#parent(parentId)?.entryId === entry.parentId) return entry
+    if (entry.parentId !== undefined && this.#isThere({ id: parentId, entryId: entry.parentId })) return entry
     this.#entries.delete(id)
     return undefined
   }
@@ -71,25 +74,25 @@ export class MemoryStore implements Store {
     if (options.steal !== true) {
       const entry = this.read(id, options.parentId)
       if (entry !== undefined && entry.entryId !== options.seen) return { outcome: 'hit', entry }
-      if (this.#isLeased(id, options.tags)) return { outcome: 'busy' }
+      if (this.#isLeased(id, options)) return { outcome: 'busy' }
     }
     const token = newToken()
     const parent = options.parentId === undefined ? undefined : this.#ensureParent(options.parentId, token, options)
     const lease: Lease = { id, token, seq: this.#watermark.seq, parent }
-    this.#leases.set(id, { lease, expiresAt: this.#options.clock.now() + options.leaseMs })
+    this.#hold(lease, options.leaseMs)
     return { outcome: 'lead', lease }
   }
 
   extend(lease: Lease, leaseMs: number): boolean {
     if (!this.#holds(lease)) return false
-    this.#leases.set(lease.id, { lease, expiresAt: this.#options.clock.now() + leaseMs })
+    this.#hold(lease, leaseMs)
     return true
   }
 
   fill(lease: Lease, draft: EntryDraft): Verdict {
     const verdict = this.release(lease, draft.tags)
     if (verdict === 'fenced') return verdict
-    if (lease.parent !== undefined && !this.#keepParent(lease.parent, draft)) return 'fenced'
+    if (lease.parent !== undefined) this.#keepParent(lease.parent.id, draft)
     this.#put(lease.id, { ...draft, seq: lease.seq })
     return 'stored'
   }
@@ -98,6 +101,7 @@ export class MemoryStore implements Store {
     // A lease past its time that nobody took is still the one in force: a load that blocked this process may be stored.
     if (!this.#holds(lease)) return 'fenced'
     this.#leases.delete(lease.id)
+    if (lease.parent !== undefined && !this.#isThere(lease.parent)) return 'fenced'
     return this.#watermark.overtakes(lease.seq, tags) ? 'fenced' : 'released'
   }
 
@@ -162,11 +166,25 @@ export class MemoryStore implements Store {
     if (!this.#entries.has(id)) this.#listener?.onEvict(id)
   }
 
-  #isLeased(id: string, tags: readonly string[]): boolean {
+  #hold(lease: Lease, leaseMs: number): void {
+    const now = this.#options.clock.now()
+    // Taken out first, so that the map stays in the order in which leases of one length end.
+    this.#leases.delete(lease.id)
+    this.#leases.set(lease.id, { lease, expiresAt: now + leaseMs })
+    for (const [id, { expiresAt }] of this.#leases) {
+      if (this.#leases.size <= MAX_ABANDONED || expiresAt > now) return
+      this.#leases.delete(id)
+    }
+  }
+
+  #isLeased(id: string, { tags, parentId }: AcquireOptions): boolean {
     const held = this.#leases.get(id)
     if (held === undefined || held.expiresAt <= this.#options.clock.now()) return false
-    // A load that an invalidation has overtaken will be refused: whoever asks now need not wait for it.
-    return !this.#watermark.overtakes(held.lease.seq, tags)
+    // A load that an invalidation has overtaken, or that has lost its parent, will be refused: whoever asks now need
+    // not wait for it.
+    const { seq, parent } = held.lease
+    if (parentId !== undefined && (parent === undefined || !this.#isThere(parent))) return false
+    return !this.#watermark.overtakes(seq, tags)
   }
 
   #holds(lease: Lease): boolean {
@@ -178,6 +196,10 @@ export class MemoryStore implements Store {
     return entry !== undefined && entry.graceUntil > this.#options.clock.now() ? entry : undefined
   }
 
+  #isThere({ id, entryId }: Parent): boolean {
+    return this.#parent(id)?.entryId === entryId
+  }
+
   #ensureParent(parentId: string, token: string, options: AcquireOptions): Parent {
     const there = this.#parent(parentId)
     if (there !== undefined) return { id: parentId, entryId: there.entryId }
@@ -186,14 +208,11 @@ export class MemoryStore implements Store {
     return { id: parentId, entryId: token }
   }
 
-  /** Keeps a parent as long as its longest-lived child; false if it is no longer the parent the load began under. */
-  #keepParent(parent: Parent, child: EntryDraft): boolean {
-    const entry = this.#parent(parent.id)
-    if (entry?.entryId !== parent.entryId) return false
-    if (entry.graceUntil < child.graceUntil) {
-      const { freshUntil, staleUntil, graceUntil } = child
-      this.#put(parent.id, { ...entry, freshUntil, staleUntil, graceUntil })
-    }
-    return true
+  /** Keeps a parent as long as its longest-lived child. */
+  #keepParent(parentId: string, child: EntryDraft): void {
+    const entry = this.#parent(parentId)
+    if (entry === undefined || entry.graceUntil >= child.graceUntil) return
+    const { freshUntil, staleUntil, graceUntil } = child
+    this.#put(parentId, { ...entry, freshUntil, staleUntil, graceUntil })
   }
 }

@@ -24,8 +24,8 @@ export class Watermark {
   seq: number
   /** Entries from before it are invalid whatever their names: stamps up to here are no longer known. */
   floor: number
-  #hard = new Map<string, number>()
-  #soft = new Map<string, number>()
+  readonly #hard = new Map<string, number>()
+  readonly #soft = new Map<string, number>()
 
   constructor(floor: number) {
     this.floor = floor

@@ -4,6 +4,8 @@ import type {
   FastifyBaseLogger,
   FastifyReply,
   FastifyRequest,
+  // Under a name of its own: where @fastify/swagger adds to FastifySchema, that one hides it inside of `declare module`.
+  FastifySchema as RouteSchema,
   FastifyTypeProvider,
   FastifyTypeProviderDefault,
   RawReplyDefaultExpression,
@@ -29,9 +31,7 @@ import {
   type RateLimitResult,
   type RateLimitWindow,
 } from '../../rate-limit.ts'
-import type { RouteRequest } from './route-options.ts'
-
-// Functions are declared as methods, so that one written for a more exact request type fits as well.
+import type { OfRequest, RouteRequest } from './route-options.ts'
 
 export interface RateLimitOptions {
   /**
@@ -41,9 +41,9 @@ export interface RateLimitOptions {
    * @example
    * rateLimit(cache, '1000/day', { key: (request) => String(request.headers['x-api-key']) })
    */
-  key?: { bivarianceHack(request: RouteRequest): string }['bivarianceHack'] | undefined
+  key?: OfRequest<string> | undefined
   /** Requests for which this is true are neither counted nor refused. Default: none. */
-  skip?: { bivarianceHack(request: RouteRequest): boolean }['bivarianceHack'] | undefined
+  skip?: OfRequest<boolean> | undefined
   /**
    * `'hits'`: every request counts, before anything else is done for it. `'misses'`: those that are answered from the
    * cache are free; the limit then stands behind the cache, and behind authentication and validation. Default: `'hits'`.
@@ -77,7 +77,7 @@ declare module 'fastify' {
     RawReply extends RawReplyDefaultExpression<RawServer> = RawReplyDefaultExpression<RawServer>,
     RouteGeneric extends RouteGenericInterface = RouteGenericInterface,
     ContextConfig = ContextConfigDefault,
-    SchemaCompiler extends FastifySchema = FastifySchema,
+    SchemaCompiler extends RouteSchema = RouteSchema,
     TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
     Logger extends FastifyBaseLogger = FastifyBaseLogger,
   > {
@@ -128,7 +128,6 @@ export function rateLimitHook(spec: RateLimitSpec, route: Route): RateLimitHook 
   const limiter = limiterOf(spec, route)
   const { key: keyOf = addressOf, skip, count, cache } = spec
   const hook = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    // The options see any request as the most general one, see RouteRequest.
     const seen = request as RouteRequest
     if (skip?.(seen) === true) return
     const key = keyOf(seen)
@@ -164,7 +163,7 @@ function reportOutage({ telemetry }: CacheParts, cause: Error): void {
 
 function routeName({ method, url }: Route): string {
   const methods = [method].flat()
-  return `${methods.length === 1 && methods[0] === 'HEAD' ? 'HEAD' : methods.join('|')} ${url}`
+  return `${methods.length === 1 && methods[0] === 'HEAD' ? 'GET' : methods.join('|')} ${url}`
 }
 
 function addressOf(request: FastifyRequest): string {

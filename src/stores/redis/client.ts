@@ -13,8 +13,10 @@ export type Argument = string | Buffer
 /** What a port tells of its connection. */
 export interface PortListener {
   onUp(): void
-  /** The connection was lost, or an attempt to make one failed. */
+  /** The connection was lost, or an attempt to make one failed; another one follows. */
   onDown(error: Error): void
+  /** There is no connection, and nobody tries to make one: the user has closed the client, or it has given up. */
+  onEnd(error: Error): void
 }
 
 export interface RedisPort {

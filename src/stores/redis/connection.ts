@@ -24,7 +24,7 @@ export type ConnectionOptions = ConnectionBehaviour &
 interface ConnectionBehaviour {
   /** The deadline of one command, waiting for the connection included. */
   readonly commandTimeoutMs: number
-  /** PING on a connection that has been quiet for so long; 0 is never. */
+  /** PING on a connection that has been quiet for so long; 0 is never. Not on a client of the user's. */
   readonly healthCheckIntervalMs: number
   /** The ceiling; a client of the user's is one connection. */
   readonly maxConnections: number
@@ -68,9 +68,11 @@ export class RedisConnection {
     this.#options = options
     const { commandTimeoutMs, healthCheckIntervalMs, server } = options
     const name = server === undefined ? 'Redis (redis.client)' : `Redis at ${addressOf(server)}`
-    this.#linkOptions = { commandTimeoutMs, healthCheckIntervalMs, name }
-    const port = server === undefined ? adoptClient(options.client) : openIoredis(server)
-    this.#primary = new Link(port, this.#linkOptions)
+    this.#linkOptions = { commandTimeoutMs, healthCheckIntervalMs: 0, name }
+    this.#primary =
+      server === undefined
+        ? new Link(adoptClient(options.client), this.#linkOptions)
+        : new Link(openIoredis(server), { ...this.#linkOptions, healthCheckIntervalMs })
   }
 
   /** The client of the first connection, for libraries that want one. It has none of the deadlines. */
@@ -150,7 +152,7 @@ export class RedisConnection {
       this.#mayOpenAt = performance.now() + NEXT_TRY_MS
       this.#discard(link)
     }
-    const link = new Link(openIoredis(server), { ...this.#linkOptions, healthCheckIntervalMs: 0, onLost: discard })
+    const link = new Link(openIoredis(server), { ...this.#linkOptions, onLost: discard })
     this.#extras.push(link)
     link.open()
     const { idleTimeoutMs = IDLE_TIMEOUT_MS } = this.#options

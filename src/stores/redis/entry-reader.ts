@@ -22,6 +22,9 @@ export interface EntryReaderOptions {
   readonly onFault: (error: CacheException) => void
 }
 
+/** What PTTL replies for a key that does not exist. */
+const NOT_THERE = -2
+
 /** The header of a valid entry: its times, and its bytes before and after `expire`. */
 export interface FoundHeader {
   readonly times: EntryTimes
@@ -53,7 +56,7 @@ export class EntryReader {
     id: string,
     found: { readonly pttl: number; readonly state: WatermarkState | undefined },
   ): Promise<FoundHeader | undefined> {
-    if (bytes.length === 0) return undefined
+    if (found.pttl === NOT_THERE) return undefined
     if (!hasMagic(bytes)) {
       const until = found.pttl < 0 ? Infinity : this.#options.clock.now() + found.pttl
       return { bytes, expired: () => bytes, times: { seq: 0, tags: [], ...windowsUntil(until) } }

@@ -20,7 +20,7 @@
  */
 import { RedisConnectionError } from '../../exceptions.ts'
 import type { Argument, PortListener, RedisPort, Reply } from './client.ts'
-import { toException, withoutArguments } from './reply-error.ts'
+import { reasonOf, toException, withoutArguments } from './reply-error.ts'
 
 export interface LinkOptions {
   readonly commandTimeoutMs: number
@@ -92,17 +92,23 @@ export class Link implements PortListener {
     if (this.#state === 'closed') return
     this.#state = 'up'
     this.#cause = undefined
-    for (let pending = this.#first; pending !== undefined; pending = pending.next) {
-      if (!pending.isSettled && pending.answersBefore === undefined) this.#write(pending)
+    for (const pending of this.#unsettled()) {
+      if (pending.answersBefore === undefined) this.#write(pending)
     }
   }
 
   onDown(error: Error): void {
     if (this.#state === 'closed') return
     this.#cause = withoutArguments(error)
+    if (this.#state === 'up') this.#rejectWritten(error)
     this.#state = this.#state === 'up' && this.#options.onLost === undefined ? 'trying' : 'down'
     if (this.#state === 'down') this.#rejectWaiting()
     this.#options.onLost?.()
+  }
+
+  onEnd(error: Error): void {
+    if (this.#state === 'up') this.#state = 'trying'
+    this.onDown(error)
   }
 
   /** Let commands in flight finish for up to `graceMs`, then end the connection. What is left is rejected. */
@@ -154,8 +160,8 @@ export class Link implements PortListener {
         this.#onAnswer()
         if (!pending.isSettled) this.#settle(pending).resolve(reply)
       },
-      (error: Error) => {
-        const exception = toException(error, nameOf(pending.args), this.#options.name, this.#cause)
+      (error: unknown) => {
+        const exception = toException(error as Error, nameOf(pending.args), this.#options.name)
         if (!(exception instanceof RedisConnectionError)) this.#onAnswer()
         if (!pending.isSettled) this.#settle(pending).reject(exception)
       },
@@ -236,15 +242,27 @@ export class Link implements PortListener {
     }, afterMs).unref()
   }
 
+  /** Their answers are lost. A user's ioredis client may send them again; whoever waits is told now. */
+  #rejectWritten(error: Error): void {
+    for (const pending of this.#unsettled()) {
+      if (pending.answersBefore === undefined) continue
+      this.#settle(pending).reject(toException(error, nameOf(pending.args), this.#options.name))
+    }
+  }
+
   #rejectWaiting(): void {
-    for (let pending = this.#first; pending !== undefined; pending = pending.next) {
-      if (!pending.isSettled && pending.answersBefore === undefined) this.#settle(pending).reject(this.#unreachable())
+    for (const pending of this.#unsettled()) {
+      if (pending.answersBefore === undefined) this.#settle(pending).reject(this.#unreachable())
     }
   }
 
   #rejectAll(): void {
+    for (const pending of this.#unsettled()) this.#settle(pending).reject(this.#unreachable())
+  }
+
+  *#unsettled(): Iterable<Pending> {
     for (let pending = this.#first; pending !== undefined; pending = pending.next) {
-      if (!pending.isSettled) this.#settle(pending).reject(this.#unreachable())
+      if (!pending.isSettled) yield pending
     }
   }
 
@@ -256,7 +274,7 @@ export class Link implements PortListener {
   #unreachable(): RedisConnectionError {
     const { name } = this.#options
     if (this.#state === 'closed') return new RedisConnectionError(`the connection to ${name} was closed by close()`)
-    const why = this.#cause === undefined ? '' : `: ${this.#cause.message}`
+    const why = this.#cause === undefined ? '' : `: ${reasonOf(this.#cause)}`
     return new RedisConnectionError(`${name} cannot be reached${why}`, { cause: this.#cause })
   }
 }

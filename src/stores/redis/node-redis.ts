@@ -50,6 +50,7 @@ class UsersNodeRedis implements RedisPort {
     // Without a listener for 'error' a lost connection would end the process.
     client.on('error', this.#onError)
     client.on('ready', this.#onReady)
+    client.on('terminated', this.#onEnd)
     client.on('end', this.#onEnd)
   }
 
@@ -74,6 +75,7 @@ class UsersNodeRedis implements RedisPort {
   close(): Promise<void> {
     this.native.off('error', this.#onError)
     this.native.off('ready', this.#onReady)
+    this.native.off('terminated', this.#onEnd)
     this.native.off('end', this.#onEnd)
     return Promise.resolve()
   }
@@ -87,7 +89,8 @@ class UsersNodeRedis implements RedisPort {
     if (!this.native.isReady) this.#listener?.onDown(error)
   }
 
-  readonly #onEnd = (): void => {
-    this.#listener?.onDown(new Error('the client was closed'))
+  /** Closed by the user, or its `reconnectStrategy` has given up. */
+  readonly #onEnd = (error = new Error('the client was closed')): void => {
+    this.#listener?.onEnd(error)
   }
 }

@@ -10,14 +10,20 @@ import { adoptNodeRedis, isNodeRedis } from './node-redis.ts'
  * @throws {CacheConfigurationError} if it is neither an ioredis (iovalkey) nor a node-redis client
  */
 export function adoptClient(client: unknown): RedisPort {
-  if (isIoredis(client)) return adoptIoredis(client)
+  if (isIoredis(client)) {
+    if (client.options?.stringNumbers) throw refused('an ioredis client without stringNumbers', 'stringNumbers: true')
+    return adoptIoredis(client)
+  }
   if (isNodeRedis(client)) return adoptNodeRedis(client)
-  throw new CacheConfigurationError([
-    { path: 'redis.client', expected: 'an ioredis client or a node-redis client', got: nameOf(client) },
-  ])
+  throw refused('an ioredis client or a node-redis client', nameOf(client))
 }
 
+function refused(expected: string, got: string): CacheConfigurationError {
+  return new CacheConfigurationError([{ path: 'redis.client', expected, got }])
+}
+
+/** A URL has a password in it. */
 function nameOf(client: unknown): string {
-  if (typeof client !== 'object' || client === null) return String(client)
+  if (typeof client !== 'object' || client === null) return client === null ? 'null' : `a ${typeof client}`
   return `an object of class ${client.constructor?.name ?? 'null'}`
 }

@@ -76,7 +76,8 @@ export class RedisStore implements Store {
     for (;;) {
       const [outcome, ...reply] = await this.#askForLease(id, token, { ...options, seen })
       if (outcome!.toString() === 'busy') return { outcome: 'busy' }
-      if (outcome!.toString() === 'lead') return { outcome: 'lead', lease: lead(id, token, reply, options.parentId) }
+      if (outcome!.toString() === 'lead')
+        return { outcome: 'lead', lease: leaseOf({ id, token }, options.parentId, reply) }
 
       const [bytes, parentEntryId, watermark] = reply as [Buffer, Buffer, Buffer]
       this.#listener?.onBytes(bytes.length, 0)
@@ -113,9 +114,10 @@ export class RedisStore implements Store {
     return 'stored'
   }
 
-  async release(lease: Lease, tags: readonly string[]): Promise<Verdict> {
-    const args = [newEpoch(), bytesOf(lease.token), '', ms(1), '', '', ...tags]
-    return (await this.#run(FILL, [lease.id, leaseId(lease.id)], args)) === 1 ? 'released' : 'fenced'
+  async release({ id, token, parent }: Lease, tags: readonly string[]): Promise<Verdict> {
+    const keys = [id, leaseId(id), ...(parent === undefined ? [] : [parent.id])]
+    const args = [newEpoch(), bytesOf(token), '', ms(1), bytesOf(parent?.entryId ?? ''), '', ...tags]
+    return (await this.#run(FILL, keys, args)) === 1 ? 'released' : 'fenced'
   }
 
   async set(id: string, draft: EntryDraft): Promise<void> {
@@ -208,10 +210,10 @@ function leaseId(id: string): string {
   return id.startsWith('k:') ? `l${id.slice(1)}` : `l${id}`
 }
 
-function lead(id: string, token: string, reply: readonly Buffer[], parentId: string | undefined): Lease {
+function leaseOf(name: Pick<Lease, 'id' | 'token'>, parentId: string | undefined, reply: readonly Buffer[]): Lease {
   const [, seq, parentEntryId] = reply
   const parent = parentId === undefined ? undefined : { id: parentId, entryId: parentEntryId!.toString('hex') }
-  return { id, token, seq: Number(seq!.toString()), parent }
+  return { ...name, seq: Number(seq!.toString()), parent }
 }
 
 /** The 8 bytes of a token or an entryId. */

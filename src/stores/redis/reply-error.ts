@@ -20,12 +20,12 @@ const UNAVAILABLE = new Set(['LOADING', 'MASTERDOWN', 'CLUSTERDOWN', 'NOAUTH', '
 /** "unknown command 'X', with args beginning with: ..." quotes what may be a cached value. */
 const QUOTED_ARGUMENTS = /,? with args beginning with:.*$/s
 
-/** The exception for a command that failed. `lostWhy` is what is known of the connection it was lost with. */
-export function toException(error: Error, command: string, redis: string, lostWhy?: Error): CacheException {
+/** The exception for a command that failed. */
+export function toException(error: Error, command: string, redis: string): CacheException {
   const replyCode = REPLY_CODE.exec(error.message)?.[1]
   if (replyCode === undefined) {
-    const cause = withoutArguments(lostWhy ?? error)
-    return new RedisConnectionError(`${redis} was lost before it answered ${command}: ${cause.message}`, { cause })
+    const cause = withoutArguments(error)
+    return new RedisConnectionError(`${redis} was lost before it answered ${command}: ${reasonOf(cause)}`, { cause })
   }
   const reason = withoutArguments(error).message
   if (UNAVAILABLE.has(replyCode)) return new RedisConnectionError(`${redis} did not serve ${command}: ${reason}`)
@@ -39,4 +39,9 @@ export function withoutArguments(error: Error): Error {
   const bare = new Error(message)
   bare.name = error.name
   return bare
+}
+
+/** What an error says; Node's error for a name with several addresses says nothing itself. */
+export function reasonOf(error: Error): string {
+  return error instanceof AggregateError ? error.errors.map((one: Error) => one.message).join(', ') : error.message
 }

@@ -16,7 +16,15 @@
 import { MAX_STAMPS } from '../watermark.ts'
 import { defineScript, type Script } from './connection.ts'
 
-const PRELUDE = `
+const PEEK = `
+-- what a command that reads replies; false if nothing is there, or another type of value, which is nothing of ours
+local function peek(...)
+  local reply = redis.pcall(...)
+  return type(reply) ~= 'table' and reply
+end
+`
+
+const PRELUDE = `${PEEK}
 local W, T = KEYS[1], KEYS[2]
 
 local function text(number) return string.format('%.0f', number) end
@@ -32,8 +40,8 @@ end
 
 -- epoch, floor, seq; begins a new epoch if the old one's stamps are lost
 local function watermark(candidate)
-  local epoch, floor, seq = string.match(redis.call('GET', W) or '', '^(%S+) (%d+) (%d+)$')
-  local marker = redis.call('ZSCORE', T, '!')
+  local epoch, floor, seq = string.match(peek('GET', W) or '', '^(%S+) (%d+) (%d+)$')
+  local marker = peek('ZSCORE', T, '!')
   if epoch and marker and tonumber(marker) == tonumber(floor) then
     return epoch, tonumber(floor), tonumber(seq)
   end
@@ -44,24 +52,25 @@ local function watermark(candidate)
   return candidate, birth, birth
 end
 
+local function isStampedAfter(seq, name)
+  local stamp = redis.call('ZSCORE', T, name)
+  return stamp and tonumber(stamp) > seq
+end
+
 -- was one of names, or everything, stamped after seq?
-local function overtaken(seq, names)
-  local asked = { '*', '~*' }
-  for i = 1, #names do
-    asked[#asked + 1] = names[i]
-    asked[#asked + 1] = '~' .. names[i]
-  end
-  for i = 1, #asked do
-    local stamp = redis.call('ZSCORE', T, asked[i])
-    if stamp and tonumber(stamp) > seq then return true end
+local function overtaken(seq, names, onlyHard)
+  for i = 0, #names do
+    local name = names[i] or '*'
+    if isStampedAfter(seq, name) or not onlyHard and isStampedAfter(seq, '~' .. name) then return true end
   end
   return false
 end
 
 -- the bytes that lead an entry: magic, epoch, and seq twice, so that a damaged one shows
+local MAGIC = '\\247TM\\1'
 local function stamp(epoch, seq)
   local packed = struct.pack('>d', seq)
-  return '\\247TM\\1' .. epoch .. packed .. packed
+  return MAGIC .. epoch .. packed .. packed
 end
 
 local function slice(from, count)
@@ -77,13 +86,13 @@ const ENTRY_ID = '29, 36'
 /** Where the length of the header stands, as 4 bytes big-endian, behind the entry's name. */
 const HEADER_LENGTH = '36, 39'
 
-const READ_HEADER = `
-local replies = { redis.call('GET', KEYS[1]) or '' }
+const READ_HEADER = `${PEEK}
+local replies = { peek('GET', KEYS[1]) or '' }
 local function reply(key)
-  local length = redis.call('GETRANGE', key, ${HEADER_LENGTH})
-  local last = #length == 4 and math.min(struct.unpack('>I4', length), 1048576) - 1 or 0
-  replies[#replies + 1] = redis.call('GETRANGE', key, 0, last)
-  replies[#replies + 1] = redis.call('PTTL', key)
+  local length = peek('GETRANGE', key, ${HEADER_LENGTH})
+  local last = length and #length == 4 and math.min(struct.unpack('>I4', length), 1048576) - 1 or 0
+  replies[#replies + 1] = length and redis.call('GETRANGE', key, 0, last) or ''
+  replies[#replies + 1] = length and redis.call('PTTL', key) or -2
 end
 `
 
@@ -99,32 +108,41 @@ local epoch, floor, seq = watermark(ARGV[1])
 local token, steal = ARGV[2], ARGV[5] == '1'
 local tags = slice(8, #ARGV - 7)
 
+-- does what was stored with this stamp count, as far as names tell? A soft stamp leaves it standing.
+local function stands(stored, names)
+  if #stored < 36 or string.sub(stored, 5, 12) ~= epoch then return false end
+  local storedSeq = struct.unpack('>d', string.sub(stored, 13, 20))
+  return storedSeq >= floor and not overtaken(storedSeq, names, true)
+end
+
 local parentId = ''
 if KEYS[5] then
-  local parent = redis.call('GETRANGE', KEYS[5], 0, 35)
-  local parentSeq = #parent == 36 and struct.unpack('>d', string.sub(parent, 13, 20)) or -1
-  if string.sub(parent, 5, 12) == epoch and parentSeq >= floor and not overtaken(parentSeq, { tags[1] }) then
-    parentId = string.sub(parent, ${ENTRY_ID})
-  end
+  local parent = peek('GETRANGE', KEYS[5], 0, 35) or ''
+  if stands(parent, { tags[1] }) then parentId = string.sub(parent, ${ENTRY_ID}) end
 end
 
 if not steal and (parentId ~= '' or not KEYS[5]) then
-  local entry = redis.call('GET', KEYS[3])
-  if entry and string.sub(entry, ${ENTRY_ID}) ~= ARGV[4] then return { 'hit', entry, parentId, redis.call('GET', W) } end
+  local entry = peek('GET', KEYS[3])
+  if entry and string.sub(entry, ${ENTRY_ID}) ~= ARGV[4] then
+    -- one that is known to be gone stays here: those who wait ask often, and it may be large
+    local isGone = string.sub(entry, 1, 4) == MAGIC and not stands(entry, tags)
+    if not isGone then return { 'hit', entry, parentId, redis.call('GET', W) } end
+  end
 end
 
-local lease = redis.call('GET', KEYS[4])
+local lease = peek('GET', KEYS[4])
 if lease and not steal then
-  local leaseEpoch, leaseSeq = string.match(string.sub(lease, 9), '^(%S+) (%d+)')
-  -- a load that was overtaken will be refused: whoever asks now need not wait for it
-  if leaseEpoch == epoch and not overtaken(tonumber(leaseSeq), tags) then return { 'busy' } end
+  local leaseEpoch, leaseSeq, leaseParent = string.match(string.sub(lease, 9), '^(%S+) (%d+) (.*)$')
+  -- a load that was overtaken, or has lost its parent, will be refused: whoever asks now need not wait for it
+  local isInForce = leaseEpoch == epoch and leaseParent == parentId
+  if isInForce and not overtaken(tonumber(leaseSeq), tags) then return { 'busy' } end
 end
 
 if KEYS[5] and parentId == '' then
   parentId = token
   redis.call('SET', KEYS[5], stamp(epoch, seq) .. ARGV[6], 'PX', ARGV[7])
 end
-redis.call('SET', KEYS[4], token .. epoch .. ' ' .. text(seq), 'PX', ARGV[3])
+redis.call('SET', KEYS[4], token .. epoch .. ' ' .. text(seq) .. ' ' .. parentId, 'PX', ARGV[3])
 return { 'lead', epoch, text(seq), parentId }
 `)
 
@@ -143,7 +161,7 @@ return redis.call('PEXPIRE', KEYS[3], ARGV[2])
  * Replies 1 (stored or released) or 0 (fenced): the lease was lost, a tag was stamped since, or the parent is gone.
  */
 export const FILL: Script = defineScript(`${PRELUDE}
-local lease = redis.call('GET', KEYS[4]) or ''
+local lease = peek('GET', KEYS[4]) or ''
 if string.sub(lease, 1, 8) ~= ARGV[2] then return 0 end
 redis.call('DEL', KEYS[4])
 
@@ -151,14 +169,13 @@ local leaseEpoch, leaseSeq = string.match(string.sub(lease, 9), '^(%S+) (%d+)')
 local seq = tonumber(leaseSeq)
 local epoch, floor = watermark(ARGV[1])
 if leaseEpoch ~= epoch or seq < floor or overtaken(seq, slice(7, #ARGV - 6)) then return 0 end
+
+local parent = KEYS[5] and peek('GETRANGE', KEYS[5], 0, 35) or ''
+if string.sub(parent, ${ENTRY_ID}) ~= ARGV[5] then return 0 end
 if ARGV[3] == '' then return 1 end
 
-if KEYS[5] then
-  local parent = redis.call('GETRANGE', KEYS[5], 0, 35)
-  if string.sub(parent, ${ENTRY_ID}) ~= ARGV[5] then return 0 end
-  if redis.call('PTTL', KEYS[5]) < tonumber(ARGV[4]) then
-    redis.call('SET', KEYS[5], string.sub(parent, 1, 28) .. ARGV[6], 'PX', ARGV[4])
-  end
+if KEYS[5] and redis.call('PTTL', KEYS[5]) < tonumber(ARGV[4]) then
+  redis.call('SET', KEYS[5], string.sub(parent, 1, 28) .. ARGV[6], 'PX', ARGV[4])
 end
 redis.call('SET', KEYS[3], stamp(epoch, seq) .. ARGV[3], 'PX', ARGV[4])
 return 1
@@ -174,7 +191,7 @@ return 1
 
 /**
  * REMOVE: entries and their leases. KEYS w t entry lease entry lease ...
- * Replies the watermark and, for each entry, the header it had (empty: none) for the client to judge, and its PTTL.
+ * Replies the watermark and, for each entry, the header it had for the client to judge, and its PTTL (-2: none).
  */
 export const REMOVE: Script = defineScript(`${READ_HEADER}
 for i = 3, #KEYS, 2 do
@@ -202,7 +219,7 @@ return redis.call('PEXPIRE', KEYS[3], ARGV[3])
 
 /**
  * INVALIDATE: give each name a new stamp. KEYS w t · ARGV candidate, stampsMs, '~' (soft) or '', names...
- * Forgets, at most 100 at a time, the stamps that are older than stampsMs or too many; the floor rises to them.
+ * Forgets the stamps that are older than stampsMs or too many, at most 100 more than it gives; the floor rises to them.
  */
 export const INVALIDATE: Script = defineScript(`${PRELUDE}
 local epoch, floor, seq = watermark(ARGV[1])
@@ -212,7 +229,7 @@ for i = 4, #ARGV do redis.call('ZADD', T, text(stamped), ARGV[3] .. ARGV[i]) end
 
 local horizon = time - tonumber(ARGV[2]) * 1000
 local excess = redis.call('ZCARD', T) - ${MAX_STAMPS}
-local oldest = redis.call('ZRANGE', T, 0, 99, 'WITHSCORES')
+local oldest = redis.call('ZRANGE', T, 0, 100 + #ARGV, 'WITHSCORES')
 local lowest = floor
 for i = 1, #oldest, 2 do
   local score = tonumber(oldest[i + 1])

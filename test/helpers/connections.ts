@@ -1,0 +1,70 @@
+/** Connections over each kind of client, to the same server, with deadlines that suit tests. */
+import { Redis } from 'ioredis'
+import { createClient } from 'redis'
+import type { ServerOptions } from '../../src/stores/redis/client.ts'
+import { RedisConnection } from '../../src/stores/redis/connection.ts'
+
+/** Our own client, and those a user may bring. */
+export const KINDS = ['own', 'ioredis', 'node-redis'] as const
+export type Kind = (typeof KINDS)[number]
+
+interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+export interface Behaviour {
+  readonly commandTimeoutMs?: number
+  readonly healthCheckIntervalMs?: number
+  readonly maxConnections?: number
+  readonly idleTimeoutMs?: number
+}
+
+const BEHAVIOUR = { commandTimeoutMs: 5000, healthCheckIntervalMs: 0, maxConnections: 50 }
+
+/** What a test opened, to be closed when it ends. */
+export class Connections {
+  readonly #closers: (() => unknown)[] = []
+
+  /** A connection of our own. */
+  own(server: Address & Partial<ServerOptions>, behaviour: Behaviour = {}): RedisConnection {
+    const options = { db: 0, ssl: false, keepAlive: true, connectTimeoutMs: 5000, ...server }
+    return this.#keep(new RedisConnection({ ...BEHAVIOUR, ...behaviour, server: options }))
+  }
+
+  over(client: unknown, behaviour: Behaviour = {}): RedisConnection {
+    return this.#keep(new RedisConnection({ ...BEHAVIOUR, ...behaviour, client }))
+  }
+
+  of(kind: Kind, address: Address, behaviour: Behaviour = {}): RedisConnection {
+    if (kind === 'own') return this.own(address, behaviour)
+    return this.over(kind === 'ioredis' ? this.ioredis(address) : this.nodeRedis(address), behaviour)
+  }
+
+  /** A user's ioredis client as it comes, but for quicker retries. */
+  ioredis(address: Address): Redis {
+    const client = new Redis({ ...address, lazyConnect: true, retryStrategy: () => 20 })
+    this.#closers.push(() => client.disconnect())
+    // After ours has gone.
+    client.on('error', () => undefined)
+    return client
+  }
+
+  nodeRedis(address: Address): ReturnType<typeof createClient> {
+    const client = createClient({ socket: { ...address, reconnectStrategy: () => 20 } }) as ReturnType<
+      typeof createClient
+    >
+    this.#closers.push(() => client.destroy())
+    client.on('error', () => undefined)
+    return client
+  }
+
+  async closeAll(): Promise<void> {
+    for (const close of this.#closers.splice(0).toReversed()) await close()
+  }
+
+  #keep(connection: RedisConnection): RedisConnection {
+    this.#closers.push(() => connection.close())
+    return connection
+  }
+}

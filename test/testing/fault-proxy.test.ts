@@ -1,0 +1,162 @@
+/** The proxy does to a connection what it says, and nothing else. */
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { startFaultProxy, type FaultProxy } from '../../src/testing/fault-proxy.ts'
+
+let echo: Server
+let proxy: FaultProxy
+let clients: Socket[]
+
+beforeEach(async () => {
+  clients = []
+  echo = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on('error', () => undefined)
+    socket.pipe(socket)
+  }).listen(0, '127.0.0.1')
+  await once(echo, 'listening')
+  proxy = await startFaultProxy({ target: { host: '127.0.0.1', port: (echo.address() as AddressInfo).port } })
+})
+
+afterEach(async () => {
+  for (const client of clients) client.destroy()
+  await proxy.close()
+  echo.close()
+})
+
+async function open(): Promise<Socket> {
+  const client = connect(proxy.port, proxy.host).on('error', () => undefined)
+  clients.push(client)
+  await once(client, 'connect')
+  return client
+}
+
+async function say(client: Socket, text: string): Promise<string> {
+  client.write(text)
+  let answer = ''
+  while (answer.length < text.length) answer += String((await once(client, 'data'))[0])
+  return answer
+}
+
+test('bytes pass in both directions', async () => {
+  expect(await say(await open(), 'hello')).toBe('hello')
+})
+
+test('what a client says last is answered although it has ended its half', async () => {
+  const client = await open()
+  const heard: string[] = []
+  client.on('data', (chunk) => heard.push(String(chunk)))
+  client.end('goodbye')
+  await once(client, 'close')
+  expect(heard.join('')).toBe('goodbye')
+})
+
+test('connections counts the clients that are connected', async () => {
+  expect(proxy.connections).toBe(0)
+  const first = await open()
+  await say(first, 'a')
+  await say(await open(), 'b')
+  expect(proxy.connections).toBe(2)
+  first.destroy()
+  await vi.waitFor(() => expect(proxy.connections).toBe(1))
+})
+
+test.each([
+  ['both directions', 40, 80],
+  ['one direction', { up: 60 }, 60],
+  ['the other', { down: 60 }, 60],
+])('a delay holds bytes back: %s', async (_, delay, atLeastMs) => {
+  const client = await open()
+  await say(client, 'before')
+  proxy.delay(delay)
+  const startedAt = performance.now()
+  await say(client, 'after')
+  expect(performance.now() - startedAt).toBeGreaterThanOrEqual(atLeastMs - 1)
+})
+
+test('a delay that ends does not let bytes overtake those held', async () => {
+  const client = await open()
+  await say(client, 'before')
+  proxy.delay({ up: 60 })
+  client.write('first ')
+  await sleep(10)
+  proxy.delay(0)
+  const heard: string[] = []
+  client.on('data', (chunk) => heard.push(String(chunk)))
+  client.write('second')
+  await vi.waitFor(() => expect(heard.join('')).toBe('first second'))
+})
+
+test('a stalled proxy accepts connections and bytes, answers nothing and closes nothing', async () => {
+  const old = await open()
+  await say(old, 'before')
+  proxy.stall()
+  const fresh = await open()
+  const events: string[] = []
+  for (const client of [old, fresh]) {
+    for (const event of ['data', 'end', 'close']) client.on(event, () => events.push(event))
+    client.write('anybody?')
+  }
+  await sleep(50)
+  expect(events).toEqual([])
+})
+
+test('what a stalled proxy held is delivered in order when it resumes', async () => {
+  const client = await open()
+  proxy.stall()
+  client.write('one ')
+  await sleep(10)
+  client.write('two ')
+  await sleep(10)
+  const heard: string[] = []
+  client.on('data', (chunk) => heard.push(String(chunk)))
+  proxy.resume()
+  await vi.waitFor(() => expect(heard.join('')).toBe('one two '))
+  expect(await say(client, 'three')).toBe('three')
+})
+
+test('cut resets every connection, and new ones are accepted', async () => {
+  const client = await open()
+  await say(client, 'before')
+  const failed = once(client, 'error')
+  proxy.cut()
+  expect(proxy.connections).toBe(0)
+  await expect(failed).resolves.toMatchObject([{ code: 'ECONNRESET' }])
+  expect(await say(await open(), 'again')).toBe('again')
+})
+
+test('refuse lets no new connection in and leaves those there are alone; accept ends it on the same port', async () => {
+  const client = await open()
+  await say(client, 'before')
+  proxy.refuse()
+  await expect(once(connect(proxy.port, proxy.host), 'connect')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+  expect(await say(client, 'still here')).toBe('still here')
+  await proxy.accept()
+  expect(await say(await open(), 'back')).toBe('back')
+})
+
+test('refuse and accept may be said twice', async () => {
+  await proxy.accept()
+  proxy.refuse()
+  proxy.refuse()
+  await proxy.accept()
+  expect(await say(await open(), 'back')).toBe('back')
+})
+
+test('a server that is gone is gone through the proxy too', async () => {
+  echo.close()
+  const client = await open()
+  client.resume()
+  await once(client, 'close')
+  expect(proxy.connections).toBe(0)
+})
+
+test('await using closes it', async () => {
+  let port: number
+  {
+    await using inner = await startFaultProxy({ target: { host: '127.0.0.1', port: 1 } })
+    port = inner.port
+  }
+  await expect(once(connect(port, '127.0.0.1'), 'connect')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+})

@@ -8,7 +8,7 @@ import { Events } from './events.ts'
 import { Loads } from './load.ts'
 import { Counters } from './statistics.ts'
 import { MemoryStore } from './stores/memory.ts'
-import { RedisConnection } from './stores/redis/connection.ts'
+import { RedisConnection, type ConnectionOptions } from './stores/redis/connection.ts'
 import { RedisStore } from './stores/redis/redis-store.ts'
 import type { Store } from './stores/store.ts'
 import { Telemetry } from './telemetry.ts'
@@ -46,14 +46,32 @@ export function createCache(config?: ApplicationConfig): CacheManager {
   const limits = { defaultTtlMs: cache.defaultTtl * 1000, maxTtlMs }
   const { environment } = resolved
   const { keyPrefix } = cache
-  return new CacheManager({ store, loads, telemetry, clock, leaseMs, isStrict, connection, keyPrefix, environment, ...limits })
+  return new CacheManager({
+    store,
+    loads,
+    telemetry,
+    clock,
+    leaseMs,
+    isStrict,
+    connection,
+    keyPrefix,
+    environment,
+    ...limits,
+  })
 }
 
 function makeStore({ cache, clock, redis, logger }: Config, connection: RedisConnection | undefined): Store {
   const stampsMs = WINDOWS * cache.maxTtl * 1000
   if (connection !== undefined && redis !== undefined) {
     const { decodeResponses } = redis
-    return new RedisStore({ connection, codec: makeCodec(cache), keyPrefix: cache.keyPrefix, stampsMs, clock, decodeResponses })
+    return new RedisStore({
+      connection,
+      codec: makeCodec(cache),
+      keyPrefix: cache.keyPrefix,
+      stampsMs,
+      clock,
+      decodeResponses,
+    })
   }
   if (!hasToldOfMemory) logger.info('tidemark: no Redis configured, entries are kept in the memory of this process')
   hasToldOfMemory = true
@@ -65,7 +83,7 @@ function makeCodec(cache: Config['cache']): Codec {
   return new Codec(compressionEnabled ? { compression: { algorithm, thresholdBytes } } : {})
 }
 
-function connectionOptions(redis: ResolvedRedisConfig): ConstructorParameters<typeof RedisConnection>[0] {
+function connectionOptions(redis: ResolvedRedisConfig): ConnectionOptions {
   const behaviour = {
     commandTimeoutMs: redis.socketTimeout * 1000,
     healthCheckIntervalMs: redis.healthCheckInterval * 1000,

@@ -39,6 +39,30 @@ export interface EntryDraft extends Omit<Entry, 'seq'> {
   readonly compress?: boolean | undefined
 }
 
+/** What a value is once it is safe to keep (codec/snapshot.ts). */
+type Kept = Pick<Entry, 'value' | 'shareable' | 'plain' | 'bytes'>
+type Life = Pick<Entry, 'storedAt' | 'freshUntil' | 'staleUntil' | 'graceUntil'>
+
+/** Field by field: V8 takes ten times as long for what stands behind a spread. */
+export function newDraft(kept: Kept, life: Life, facts: Omit<EntryDraft, keyof Kept | keyof Life>): EntryDraft {
+  return {
+    value: kept.value,
+    shareable: kept.shareable,
+    plain: kept.plain,
+    bytes: kept.bytes,
+    entryId: facts.entryId,
+    parentId: facts.parentId,
+    storedAt: life.storedAt,
+    freshUntil: life.freshUntil,
+    staleUntil: life.staleUntil,
+    graceUntil: life.graceUntil,
+    loadMs: facts.loadMs,
+    tags: facts.tags,
+    negative: facts.negative,
+    compress: facts.compress,
+  }
+}
+
 /** How long an entry is to live, in milliseconds; the windows follow one upon the other. */
 export interface Windows {
   readonly ttlMs: number
@@ -47,10 +71,7 @@ export interface Windows {
 }
 
 /** When an entry that is stored `now` leaves each of its windows. */
-export function lifeOf(
-  windows: Windows,
-  now: number,
-): Pick<Entry, 'storedAt' | 'freshUntil' | 'staleUntil' | 'graceUntil'> {
+export function lifeOf(windows: Windows, now: number): Life {
   const freshUntil = now + windows.ttlMs
   const staleUntil = freshUntil + windows.swrMs
   return { storedAt: now, freshUntil, staleUntil, graceUntil: staleUntil + windows.graceMs }
@@ -65,7 +86,7 @@ export function freshness(entry: Entry, now: number): Freshness {
   return now < entry.graceUntil ? 'grace' : 'expired'
 }
 
-/** The entry after a soft invalidation: no longer fresh, usable as a stale copy while a load refreshes it. */
+/** The entry after a soft invalidation: what was fresh of it is stale, served at once while a load refreshes it. */
 export function softened(entry: Entry): Entry {
-  return { ...entry, freshUntil: 0, staleUntil: entry.graceUntil }
+  return { ...entry, freshUntil: 0 }
 }

@@ -14,7 +14,7 @@ export interface CacheEvents {
   /** An entry was served past its ttl. */
   stale: EntryEvent
   miss: EntryEvent
-  /** A loader ran; `durationMs` is what it took. */
+  /** A loader ran, to its end or to its error; `durationMs` is what it took. */
   load: EntryEvent & { readonly durationMs: number }
   /** A load was stored. */
   fill: EntryEvent
@@ -54,7 +54,7 @@ const CHANNELS = Object.fromEntries(NAMES.map((name) => [name, channel(`tidemark
   Channel
 >
 
-/** Listeners by event. Nothing is made, not even the event, while nobody listens. */
+/** Listeners by event. On the way of a hit nothing is made, not even the event, while nobody listens. */
 export class Events {
   readonly #listeners: { [E in CacheEventName]?: Set<CacheEventListener<E>> } = {}
 
@@ -78,12 +78,16 @@ export class Events {
 
   emit<E extends CacheEventName>(name: E, event: CacheEvents[E]): void {
     CHANNELS[name].publish(event)
+    // A listener's mistake is not the cached function's: it is told where faults are told, but only once.
+    const onMistake = (error: unknown): void => {
+      if (name !== 'error') this.emit('error', { error })
+    }
     for (const listener of this.#listeners[name] ?? []) {
       try {
-        listener(event)
+        const returned: unknown = listener(event)
+        if (returned instanceof Promise) returned.catch(onMistake)
       } catch (error) {
-        // A listener's mistake is not the cached function's: it is told where faults are told, but only once.
-        if (name !== 'error') this.emit('error', { error })
+        onMistake(error)
       }
     }
   }

@@ -4,15 +4,20 @@
  * A flight can be joined only until its result is on its way into the store. An invalidation that resolved before
  * somebody joined was therefore applied before the fill, and fences it: no joiner is handed what it should not see.
  */
-import { LoadTimeoutError } from './exceptions.ts'
 
-/** How long one caller waits. */
+/** How long one caller waits, over all the flights it may have to wait for. */
 export interface Patience {
-  readonly key: string
-  readonly namespace: string
-  readonly timeoutMs: number | undefined
   readonly signal: AbortSignal | undefined
+  /** When its time is over, in milliseconds of `performance.now()`; `Infinity`: it waits as long as it takes. */
+  readonly until: number
+  /** What it is told then. */
+  readonly late: () => Error
+  /** Whether the load may go on then, though nobody waits for it: for those who come next. */
+  readonly mayGoOn: boolean
 }
+
+/** Beyond it a timer of Node fires at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** One load under way. `T` is what its leader is handed, `O` what those who joined are told once the store answered. */
 export class Flight<T, O> {
@@ -20,6 +25,10 @@ export class Flight<T, O> {
   readonly parentId: string | undefined
   readonly value: Promise<T>
   readonly outcome: Promise<O>
+  /** Asking for the lease; loading; or loading without the store, which will not confirm what is loaded. */
+  phase: 'claiming' | 'loading' | 'cut off' = 'claiming'
+  /** Everybody has left it. */
+  isAbandoned = false
   readonly #abort = new AbortController()
   #waiting = 0
 
@@ -37,6 +46,7 @@ export class Flight<T, O> {
     this.outcome.catch(() => {})
   }
 
+  /** Aborts when everybody has left. Node makes a signal, which costs as much as the rest of a load, when it is asked for. */
   get signal(): AbortSignal {
     return this.#abort.signal
   }
@@ -49,20 +59,21 @@ export class Flight<T, O> {
   /**
    * Waits for `promise`, one of this flight's two, within one caller's patience.
    *
-   * @throws {LoadTimeoutError} when the time is over; the signal's reason when it aborts
+   * @throws what `late` makes when the time is over; the signal's reason when it aborts
    */
-  wait<R>(promise: Promise<R>, { key, namespace, timeoutMs, signal }: Patience): Promise<R> {
+  wait<R>(promise: Promise<R>, { signal, until, late, mayGoOn }: Patience): Promise<R> {
     this.#waiting++
-    if (timeoutMs === undefined && signal === undefined) return promise
+    if (until === Infinity && signal === undefined) return promise
     return new Promise<R>((resolve, reject) => {
-      const leave = (reason: unknown): void => {
+      const leave = (reason: unknown, isMissed = true): void => {
+        settle()
         reject(reason)
-        if (--this.#waiting === 0) this.#abort.abort(reason)
+        if (isMissed && --this.#waiting === 0) this.#abandon(reason)
       }
-      const late = (): void => leave(new LoadTimeoutError(`no result within ${timeoutMs} ms`, { key, namespace }))
-      const timer = timeoutMs === undefined ? undefined : setTimeout(late, timeoutMs)
       const onAbort = (): void => leave(signal?.reason)
-      if (signal?.aborted === true) onAbort()
+      const onLate = (): void => leave(late(), !mayGoOn)
+      const leftMs = Math.min(until - performance.now(), MAX_TIMER_MS)
+      const timer = until === Infinity ? undefined : setTimeout(onLate, leftMs)
       signal?.addEventListener('abort', onAbort, { once: true })
       const settle = (): void => {
         clearTimeout(timer)
@@ -70,6 +81,11 @@ export class Flight<T, O> {
       }
       promise.then(resolve, reject).finally(settle)
     })
+  }
+
+  #abandon(reason: unknown): void {
+    this.isAbandoned = true
+    this.#abort.abort(reason)
   }
 }
 
@@ -91,9 +107,10 @@ export class Flights<T, O> {
   }
 
   /** Lets nobody join the flights of `ids`, or of entries that hang on them, any more: they were invalidated. */
-  detach(ids: readonly string[]): void {
+  detach(ids: Iterable<string>): void {
+    const gone = new Set(ids)
     for (const [id, { parentId }] of this.#flights) {
-      if (ids.includes(id) || (parentId !== undefined && ids.includes(parentId))) this.#flights.delete(id)
+      if (gone.has(id) || (parentId !== undefined && gone.has(parentId))) this.#flights.delete(id)
     }
   }
 

@@ -23,6 +23,11 @@ export function parentId(namespace: string, key: string): string {
   return `p:${escapeNamespace(namespace)}:${key}`
 }
 
+/** For each key in turn the id of its entry and that of its parent: what a key names is either of them. */
+export function idsOf(keys: readonly string[], namespace: string): string[] {
+  return keys.flatMap((key) => [entryId(namespace, key), parentId(namespace, key)])
+}
+
 /** The id of a variant of `key`. `variant` holds no NUL. */
 export function variantId(namespace: string, key: string, variant: string): string {
   return `v:${escapeNamespace(namespace)}:${key}\0${variant}`

@@ -3,16 +3,20 @@
  *
  * Two rules decide what a caller may be handed. The caller whose own loader ran gets what it loaded. A caller who
  * joined gets it only once the store has confirmed that no invalidation overtook the load; otherwise it asks anew.
+ * Where the store does not answer nobody can know, and only those share a load whom the store did not answer either.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from './clock.ts'
-import { copy, snapshot } from './codec/snapshot.ts'
+import { snapshot } from './codec/snapshot.ts'
 import { toMs, type Duration } from './duration.ts'
-import { freshness, lifeOf, type Entry, type EntryDraft, type Freshness, type Windows } from './entry.ts'
-import { Flight, Flights } from './flight.ts'
+import { freshness, lifeOf, newDraft, type Entry, type EntryDraft, type Freshness, type Windows } from './entry.ts'
+import { LoadTimeoutError } from './exceptions.ts'
+import { Flight, Flights, type Patience } from './flight.ts'
 import { assertTag, tagStamp } from './key.ts'
+import { handOut, loadedFrom, valueOf, type Loaded } from './loaded.ts'
+import type { LoadSettings } from './options.ts'
 import type { Lease, MaybePromise, Store, Verdict } from './stores/store.ts'
-import type { Telemetry } from './telemetry.ts'
+import type { About, Telemetry } from './telemetry.ts'
 
 /** What a loader is told of its load, and may say about it. */
 export interface LoadContext<T = unknown> {
@@ -36,39 +40,17 @@ export interface LoadControl extends LoadContext {
   windows(windows: Windows): void
 }
 
-export interface LoadRequest {
+export interface LoadRequest extends About, LoadSettings {
   readonly id: string
-  readonly key: string
-  readonly namespace: string
-  /** The parent to hang the entry on. */
+  /** The parent that the entry hangs on. */
   readonly parentId?: string | undefined
-  /** The stamps known before the load: the namespace's, then those of its tags. */
-  readonly tags: readonly string[]
-  readonly windows: Windows
-  /** The ttl of a result that is null or undefined; undefined: null is a value like others, undefined is not stored. */
-  readonly negativeTtlMs?: number | undefined
-  readonly compress?: boolean | undefined
-  readonly softTimeoutMs?: number | undefined
-  readonly hardTimeoutMs?: number | undefined
-  readonly signal?: AbortSignal | undefined
   /** What the caller found instead of a fresh entry, expired or not. */
   readonly found?: Entry | undefined
-  /** Load whatever is stored and whoever is loading. */
-  readonly isForced?: boolean | undefined
   /** The store has just failed to answer: do without it. */
   readonly isCutOff?: boolean | undefined
   /** Neither wait for another caller's load nor let anybody wait for this one. */
   readonly isAlone?: boolean | undefined
   run(context: LoadControl): unknown
-}
-
-/** What a caller is handed. */
-export interface Loaded {
-  readonly value: unknown
-  readonly shareable: boolean
-  /** The entry it stands in, unless it was not stored. */
-  readonly entry: Entry | undefined
-  readonly source: 'hit' | 'stale' | 'load' | 'joined'
 }
 
 /** What those who joined are told: a result they may use, or to ask anew. */
@@ -88,6 +70,11 @@ interface Load {
   readonly tags: string[]
   windows: Windows
   isSkipped: boolean
+}
+
+interface Ending {
+  readonly tags: readonly string[]
+  readonly draft?: EntryDraft | undefined
 }
 
 export interface LoadsOptions {
@@ -114,18 +101,25 @@ export class Loads {
     this.#options = options
   }
 
+  /** The entry that is stored, whatever its age; 'cut off' if the store does not answer. */
+  find(about: About & Pick<LoadRequest, 'id' | 'parentId'>): MaybePromise<Entry | undefined | 'cut off'> {
+    const found = this.#options.store.read(about.id, about.parentId)
+    return found instanceof Promise ? found.catch((error: unknown) => this.#doWithout(error, about)) : found
+  }
+
   /** Loads, or waits for whoever does; a stale copy in its grace answers if that fails or is late. */
   async load(request: LoadRequest): Promise<Loaded> {
-    const { found } = request
+    const { key, namespace, found, signal, softTimeoutMs = Infinity, hardTimeoutMs = Infinity } = request
     const stale = found !== undefined && this.#freshness(found) !== 'expired' ? found : undefined
-    const { softTimeoutMs = Infinity, hardTimeoutMs = Infinity } = request
     const timeoutMs = stale === undefined ? hardTimeoutMs : Math.min(softTimeoutMs, hardTimeoutMs)
+    const late = (): Error => new LoadTimeoutError(`no result within ${timeoutMs} ms`, { key, namespace })
     try {
-      return await this.#ask(request, Number.isFinite(timeoutMs) ? timeoutMs : undefined)
+      const until = performance.now() + timeoutMs
+      return await this.#ask(request, { signal, until, late, mayGoOn: stale !== undefined })
     } catch (error) {
-      if (stale === undefined || request.signal?.aborted === true) throw error
-      this.#options.telemetry.events.emit('error', { error, key: request.key, namespace: request.namespace })
-      return servedFrom(stale, 'stale')
+      if (stale === undefined || signal?.aborted === true) throw error
+      this.#options.telemetry.events.emit('error', { error, key, namespace })
+      return loadedFrom(stale, 'stale')
     }
   }
 
@@ -148,21 +142,37 @@ export class Loads {
     }
   }
 
-  async #ask(request: LoadRequest, timeoutMs: number | undefined): Promise<Loaded> {
-    const { id, key, namespace, signal } = request
-    const patience = { key, namespace, timeoutMs, signal }
+  async #ask(request: LoadRequest, patience: Patience): Promise<Loaded> {
+    const { signal } = patience
+    // Whoever came before the load began has its leader's right to what it loads, overtaken or not.
+    const early = (led: Led): Outcome | Promise<Outcome> =>
+      led.source === 'load' ? { ...led, source: 'joined' } : led.outcome
+    let isCutOff = request.isCutOff === true
     for (;;) {
-      const joined = request.isForced === true || request.isAlone === true ? undefined : this.flights.get(id)
+      signal?.throwIfAborted()
+      const joined = this.#joinable(request, isCutOff)
       if (joined === undefined) {
-        const flight = this.#take(request)
+        const flight = this.#take(request, isCutOff ? 'cut off' : undefined)
         return await flight.wait(flight.value, patience)
       }
-      this.#options.telemetry.counters.of(namespace).coalesced++
-      const outcome = await joined.wait(joined.outcome, patience)
+      this.#options.telemetry.counters.of(request.namespace).coalesced++
+      const outcome = await joined.wait(
+        joined.phase === 'claiming' ? joined.value.then(early) : joined.outcome,
+        patience,
+      )
       if (outcome !== 'anew') return outcome
-      const entry = await this.#options.store.read(id, request.parentId)
-      if (entry !== undefined && this.#freshness(entry) === 'fresh') return servedFrom(entry, 'hit')
+      const found = await this.find(request)
+      isCutOff = found === 'cut off'
+      if (typeof found === 'object' && this.#freshness(found) === 'fresh') return loadedFrom(found, 'hit')
     }
+  }
+
+  #joinable(request: LoadRequest, isCutOff: boolean): Flight<Led, Outcome> | undefined {
+    if (request.isForced === true || request.isAlone === true) return undefined
+    const flight = this.flights.get(request.id)
+    // One that everybody else has left is about to fail.
+    if (flight === undefined || flight.isAbandoned) return undefined
+    return flight.phase === 'cut off' && !isCutOff ? undefined : flight
   }
 
   #take(request: LoadRequest, claim?: Claim): Flight<Led, Outcome> {
@@ -182,27 +192,28 @@ export class Loads {
   }
 
   async #lead(request: LoadRequest, flight: Flight<Led, Outcome>, given: Claim | undefined): Promise<Led> {
-    const { store } = this.#options
     const waitMs = request.isAlone === true ? 0 : this.#options.waitMs
-    const claim = given ?? (request.isCutOff === true ? 'cut off' : await this.#claim(request, waitMs))
-    if (typeof claim === 'object' && 'value' in claim) return { ...servedFrom(claim, 'hit'), outcome: 'anew' }
+    const claim = given ?? (await this.#claim(request, waitMs, flight))
+    if (typeof claim === 'object' && 'value' in claim) return { ...loadedFrom(claim, 'hit'), outcome: 'anew' }
+    flight.phase = claim === 'cut off' ? 'cut off' : 'loading'
     // Loaded beside somebody else's lease, nothing will confirm it: only those who came before it began may share it.
     if (claim === 'busy') this.flights.close(request.id, flight)
     const lease = typeof claim === 'object' ? claim : undefined
     try {
-      const load = await this.#run(request, flight.signal, lease)
+      if (flight.isAbandoned) flight.signal.throwIfAborted()
+      const load = await this.#run(request, flight, lease)
       this.flights.close(request.id, flight)
       return this.#keep(request, load, lease)
     } catch (error) {
-      if (lease !== undefined) void this.#end(request, () => store.release(lease, request.tags))
+      if (lease !== undefined) void this.#end(request, lease, { tags: request.tags })
       throw error
     }
   }
 
   /** Asks for the lease until it is given, the entry is there, or `waitMs` are over. */
-  async #claim(request: LoadRequest, waitMs: number): Promise<Claim> {
+  async #claim(request: LoadRequest, waitMs: number, flight?: Flight<Led, Outcome>): Promise<Claim> {
     const { id, tags, parentId, windows, isForced } = request
-    const { store, leaseMs, isStrict, telemetry } = this.#options
+    const { store, leaseMs } = this.#options
     const parentMs = windows.ttlMs + windows.swrMs + windows.graceMs + leaseMs
     const until = performance.now() + waitMs
     let seen = request.found?.entryId
@@ -216,43 +227,42 @@ export class Loads {
           continue
         }
       } catch (error) {
-        telemetry.report(error, { key: request.key, namespace: request.namespace })
-        if (isStrict) throw error
-        return 'cut off'
+        return this.#doWithout(error, request)
       }
       if (performance.now() + pauseMs > until) return 'busy'
-      await sleep(pauseMs * (0.5 + Math.random() / 2))
+      await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal: flight?.signal })
     }
   }
 
-  async #run(request: LoadRequest, signal: AbortSignal, lease: Lease | undefined): Promise<Load> {
+  async #run(request: LoadRequest, flight: Flight<Led, Outcome>, lease: Lease | undefined): Promise<Load> {
     const { store, leaseMs, telemetry } = this.#options
     const { counters, events } = telemetry
-    const { key, namespace } = request
-    const load: Load = { value: undefined, loadMs: 0, tags: [...request.tags], windows: request.windows, isSkipped: false }
+    const { key, namespace, tags, windows } = request
+    const load: Load = { value: undefined, loadMs: 0, tags: [...tags], windows, isSkipped: false }
+    const beat = async (held: Lease): Promise<boolean> => store.extend(held, leaseMs)
     // A beat that is lost does no harm: the next one renews the lease, or the fence decides.
-    const beat = async (): Promise<boolean> => lease !== undefined && (await store.extend(lease, leaseMs))
-    const heartbeat = lease && setInterval(() => void beat().catch(() => {}), leaseMs / 3).unref()
+    const heartbeat = lease && setInterval(() => void beat(lease).catch(() => {}), leaseMs / 3).unref()
     const startedAt = performance.now()
     counters.of(namespace).loads++
     try {
-      load.value = await request.run(this.#context(request, signal, load))
+      load.value = await request.run(this.#context(request, flight, load))
+      return load
     } finally {
       clearInterval(heartbeat)
+      load.loadMs = Math.round(performance.now() - startedAt)
+      if (events.has('load')) events.emit('load', { key, namespace, durationMs: load.loadMs })
     }
-    load.loadMs = Math.round(performance.now() - startedAt)
-    if (events.has('load')) events.emit('load', { key, namespace, durationMs: load.loadMs })
-    return load
   }
 
-  #context(request: LoadRequest, signal: AbortSignal, load: Load): LoadControl {
+  #context(request: LoadRequest, flight: Flight<Led, Outcome>, load: Load): LoadControl {
     const { key, namespace, found } = request
-    const stale = found !== undefined && this.#freshness(found) !== 'expired' ? { stale: handOut(served(found)) } : {}
+    const stale = found !== undefined && this.#freshness(found) !== 'expired' ? { stale: handOut(valueOf(found)) } : {}
     return {
       key,
       namespace,
-      signal,
-      ...stale,
+      get signal() {
+        return flight.signal
+      },
       tag: (...names) => {
         names.forEach(assertTag)
         load.tags.push(...names.map(tagStamp))
@@ -266,81 +276,72 @@ export class Loads {
       skip: () => {
         load.isSkipped = true
       },
+      ...stale,
     }
   }
 
   /** Hands what was loaded to the leader, and sends it on its way into the store. */
   #keep(request: LoadRequest, load: Load, lease: Lease | undefined): Led {
-    const { store } = this.#options
     const draft = this.#draft(request, load, lease)
-    const handed = draft === undefined ? { value: load.value, shareable: true } : served(draft)
-    if (lease === undefined) {
-      return { ...handed, entry: undefined, source: 'load', outcome: { ...handed, entry: undefined, source: 'joined' } }
-    }
-    const entry = draft && { ...draft, seq: lease.seq }
-    const verdict = this.#end(request, () => (draft ? store.fill(lease, draft) : store.release(lease, load.tags)))
-    const outcome = verdict.then((v) => (v === 'fenced' ? 'anew' : { ...handed, entry, source: 'joined' as const }))
-    return { ...handed, entry, source: 'load', outcome }
+    const { value, shareable } = draft === undefined ? { value: load.value, shareable: true } : valueOf(draft)
+    const joined = { value, shareable, entry: undefined, source: 'joined' } as const
+    if (lease === undefined) return { value, shareable, entry: undefined, source: 'load', outcome: joined }
+
+    const isNothing = load.value === undefined && request.negativeTtlMs === undefined
+    const kept = load.isSkipped || isNothing ? undefined : draft
+    const entry = kept && { seq: lease.seq, ...kept }
+    const outcome = this.#end(request, lease, { tags: load.tags, draft: kept }).then((verdict) => {
+      if (verdict === 'stored') return { ...joined, entry }
+      return verdict === 'released' ? joined : 'anew'
+    })
+    return { value, shareable, entry, source: 'load', outcome }
   }
 
-  /** The entry that a load becomes; undefined if it is not to be stored, or cannot be. */
+  /** The entry that a load becomes, should it be stored; undefined if it cannot be. */
   #draft(request: LoadRequest, load: Load, lease: Lease | undefined): EntryDraft | undefined {
-    const { negativeTtlMs, key, namespace, compress } = request
+    const { negativeTtlMs: ttlMs, key, compress } = request
     const isNothing = load.value === undefined || load.value === null
-    if (load.isSkipped || (load.value === undefined && negativeTtlMs === undefined)) return undefined
-    const windows =
-      isNothing && negativeTtlMs !== undefined
-        ? { ttlMs: negativeTtlMs, swrMs: 0, graceMs: 0 }
-        : load.windows
+    const windows = isNothing && ttlMs !== undefined ? { ttlMs, swrMs: 0, graceMs: 0 } : load.windows
     try {
-      return {
-        ...snapshot(load.value ?? null, key),
-        ...lifeOf(windows, this.#options.clock.now()),
+      return newDraft(snapshot(load.value ?? null, key), lifeOf(windows, this.#options.clock.now()), {
         entryId: lease?.token ?? '',
         parentId: lease?.parent?.entryId,
         loadMs: load.loadMs,
         tags: [...new Set(load.tags)],
         negative: load.value === undefined,
         compress,
-      }
+      })
     } catch (error) {
-      this.#options.telemetry.report(error, { key, namespace })
-      if (this.#options.isStrict) throw error
+      if (!load.isSkipped) this.#doWithout(error, request)
       return undefined
     }
   }
 
-  /** Ends a lease. `undefined`: the store did not answer, nobody can know. */
-  async #end(about: LoadRequest, end: () => MaybePromise<Verdict>): Promise<Verdict | undefined> {
-    const { telemetry } = this.#options
-    const { key, namespace } = about
-    const { events } = telemetry
+  /** Ends a lease, storing `draft` under it if there is one. `undefined`: the store did not answer, nobody can know. */
+  async #end({ key, namespace }: About, lease: Lease, { tags, draft }: Ending): Promise<Verdict | undefined> {
+    const { store, telemetry } = this.#options
+    const release = async (): Promise<Verdict> => store.release(lease, tags)
     try {
-      const verdict = await end()
-      if (verdict === 'stored' && events.has('fill')) events.emit('fill', { key, namespace })
-      if (verdict === 'fenced' && events.has('fence')) events.emit('fence', { key, namespace })
+      const verdict = await (draft ? store.fill(lease, draft) : release())
+      const event = verdict === 'stored' ? 'fill' : 'fence'
+      if (verdict !== 'released' && telemetry.events.has(event)) telemetry.events.emit(event, { key, namespace })
       return verdict
     } catch (error) {
       telemetry.report(error, { key, namespace })
-      return undefined
+      // What could not be stored must not keep others waiting for its lease.
+      return draft && release().catch(() => undefined)
     }
+  }
+
+  /** A fault of the store rejects, with `onError: 'throw'`; otherwise the load goes on without it. */
+  #doWithout(error: unknown, { key, namespace }: About): 'cut off' {
+    const { telemetry, isStrict } = this.#options
+    telemetry.report(error, { key, namespace })
+    if (isStrict) throw error
+    return 'cut off'
   }
 
   #freshness(entry: Entry): Freshness {
     return freshness(entry, this.#options.clock.now())
   }
-}
-
-function served(entry: Pick<Entry, 'value' | 'shareable' | 'negative'>): Pick<Loaded, 'value' | 'shareable'> {
-  return { value: entry.negative ? undefined : entry.value, shareable: entry.shareable }
-}
-
-/** An entry as what a caller is handed. */
-export function servedFrom(entry: Entry, source: Loaded['source']): Loaded {
-  return { ...served(entry), entry, source }
-}
-
-/** What goes out of the cache: the frozen value that all callers share, or a copy of what cannot be frozen. */
-export function handOut({ value, shareable }: Pick<Loaded, 'value' | 'shareable'>): unknown {
-  return shareable ? value : copy(value)
 }

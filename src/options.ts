@@ -30,7 +30,7 @@ export interface GetOrSetOptions extends SetOptions {
   softTimeout?: Duration | undefined
   /** If the load takes longer, and there is no stale entry: `LoadTimeoutError`. Default: none. */
   hardTimeout?: Duration | undefined
-  /** The ttl of a result that is `null` or `undefined`. Default: `null` is a value like others, `undefined` is not stored. */
+  /** The ttl of a result that is `null` or `undefined`; clamped to `cache.maxTtl`. Default: `null` is a value like others, `undefined` is not stored. */
   negativeTtl?: Duration | undefined
   /** Ends this caller's wait; the loader's own signal aborts when nobody waits any more. */
   signal?: AbortSignal | undefined
@@ -46,6 +46,21 @@ export interface InvalidateOptions {
 export interface TtlLimits {
   readonly defaultTtlMs: number
   readonly maxTtlMs: number
+}
+
+/** The options of a load, checked. */
+export interface LoadSettings {
+  /** The stamps known before the load: the namespace's, then those of its tags. */
+  readonly tags: readonly string[]
+  readonly windows: Windows
+  /** The ttl of a result that is null or undefined; undefined: null is a value like others, undefined is not stored. */
+  readonly negativeTtlMs?: number | undefined
+  readonly compress?: boolean | undefined
+  readonly softTimeoutMs?: number | undefined
+  readonly hardTimeoutMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+  /** Load whatever is stored and whoever is loading. */
+  readonly isForced?: boolean | undefined
 }
 
 /**
@@ -65,15 +80,37 @@ export function windowsOf(options: Pick<SetOptions, 'ttl' | 'swr' | 'grace'>, li
 
 /** The names an entry bears: its namespace's first, then those of its tags. */
 export function stampsOf(namespace: string, tags: readonly string[] = []): readonly string[] {
-  if (!Array.isArray(tags)) {
-    const fault = { path: 'tags', expected: 'an array of strings', got: describe(tags) }
-    throw new CacheConfigurationError([fault], 'options')
-  }
+  if (!Array.isArray(tags)) throw refused('tags', 'an array of strings', tags)
   tags.forEach(assertTag)
   return [namespaceStamp(namespace), ...tags.map(tagStamp)]
 }
 
+/**
+ * What the options of `getOrSet` say of its load.
+ *
+ * @throws {CacheConfigurationError} that names the option
+ */
+export function loadSettingsOf(namespace: string, options: GetOrSetOptions, limits: TtlLimits): LoadSettings {
+  const { negativeTtl, softTimeout, hardTimeout, signal } = options
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw refused('signal', 'an AbortSignal', signal)
+  const negativeTtlMs = optionalMs(negativeTtl, 'negativeTtl')
+  return {
+    tags: stampsOf(namespace, options.tags),
+    windows: windowsOf(options, limits),
+    negativeTtlMs: negativeTtlMs && Math.min(negativeTtlMs, limits.maxTtlMs),
+    compress: options.compress,
+    softTimeoutMs: optionalMs(softTimeout, 'softTimeout'),
+    hardTimeoutMs: optionalMs(hardTimeout, 'hardTimeout'),
+    signal,
+    isForced: options.forceRefresh,
+  }
+}
+
 /** Milliseconds of a duration that may be left out; `0` counts as left out. */
-export function optionalMs(duration: Duration | undefined, option: string): number | undefined {
+function optionalMs(duration: Duration | undefined, option: string): number | undefined {
   return duration === undefined || duration === 0 ? undefined : toMs(duration, option)
+}
+
+function refused(path: string, expected: string, got: unknown): CacheConfigurationError {
+  return new CacheConfigurationError([{ path, expected, got: describe(got) }], 'options')
 }

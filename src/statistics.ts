@@ -4,6 +4,7 @@
 export interface NamespaceStatistics {
   /** Fresh entries served. */
   hits: number
+  /** Reads that found nothing to serve at once. */
   misses: number
   /** Entries served past their ttl. */
   staleHits: number
@@ -64,7 +65,7 @@ export class Counters {
   statistics(uptimeMs: number): Statistics {
     if (!this.#isEnabled) this.reset()
     const total = zero()
-    const namespaces: Record<string, NamespaceStatistics> = Object.create(null)
+    const namespaces = Object.create(null) as Record<string, NamespaceStatistics>
     for (const [name, counters] of this.#namespaces) {
       namespaces[name] = { ...counters }
       for (const field of Object.keys(total) as (keyof NamespaceStatistics)[]) total[field] += counters[field]

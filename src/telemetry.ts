@@ -13,7 +13,7 @@ export interface About {
 
 const COUNTER = { hit: 'hits', stale: 'staleHits', miss: 'misses', set: 'sets' } as const
 
-/** The same fault of the same namespace is logged no more often than this. */
+/** Faults of one code are logged no more often than this, however many keys and namespaces they are about. */
 const LOG_INTERVAL_MS = 60_000
 
 export interface TelemetryOptions {
@@ -58,10 +58,9 @@ export class Telemetry {
     this.events.emit('error', { error, ...about })
     if (!(error instanceof CacheException)) return
     const { clock, warn } = this.#options
-    const subject = `${error.code} ${about?.namespace ?? ''}`
     const now = clock.now()
-    if (now - (this.#loggedAt.get(subject) ?? -Infinity) < LOG_INTERVAL_MS) return
-    this.#loggedAt.set(subject, now)
+    if (now - (this.#loggedAt.get(error.code) ?? -Infinity) < LOG_INTERVAL_MS) return
+    this.#loggedAt.set(error.code, now)
     warn(`tidemark: ${error.message} (${error.code}${about === undefined ? '' : `, ${nameOf(about)}`})`)
   }
 
@@ -77,5 +76,10 @@ export class Telemetry {
 }
 
 function nameOf({ key, namespace }: About): string {
-  return namespace === '' ? `key ${key}` : `key ${key} in namespace ${namespace}`
+  return namespace === '' ? `key ${quoted(key)}` : `key ${quoted(key)} in namespace ${quoted(namespace)}`
+}
+
+/** On one line and short: a client may have made it up. */
+function quoted(name: string): string {
+  return JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}…` : name)
 }

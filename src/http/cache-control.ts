@@ -1,43 +1,37 @@
 /** Cache-Control taken apart (RFC 9111 §5.2): tokens, `name=value`, `name="quoted"`; names in lower case. */
+import type { HeaderValue } from './message.ts'
 
-/** Directives by name; `true` for one without a value. A name given twice keeps the first value. */
+/** Directives by name; `true` for one without a value, `''` for one that was given two different values. */
 export type Directives = ReadonlyMap<string, string | true>
 
-const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y
-const QUOTED = /"((?:[^"\\]|\\.)*)"/y
-const SPACE = /[ \t]*/y
+const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]"
+const DIRECTIVE = new RegExp(`(${TOKEN}+)(?:[ \\t]*(=)[ \\t]*(?:"((?:[^"\\\\]|\\\\.)*)"|(${TOKEN}*)))?`, 'g')
+const FORBIDDING = new RegExp(`(?<!${TOKEN})(?:no-store|private|no-cache)(?!${TOKEN})`, 'i')
 
 /**
- * The directives of a Cache-Control field.
+ * The directives of a Cache-Control field, of each of its lines for itself.
  *
- * Something that does not parse is passed over up to the next comma, so a malformed directive never hides a
- * `no-store` behind it.
+ * What does not parse is passed over, and what follows it is read: `max-age=60; no-store` has two directives.
  */
-export function parseCacheControl(field: string): Directives {
+export function parseCacheControl(field: HeaderValue | undefined): Directives {
   const directives = new Map<string, string | true>()
-  let at = 0
-  const take = (pattern: RegExp): RegExpExecArray | null => {
-    pattern.lastIndex = at
-    const match = pattern.exec(field)
-    if (match !== null) at += match[0].length
-    return match
-  }
-  while (at < field.length) {
-    take(SPACE)
-    const name = take(TOKEN)?.[0].toLowerCase()
-    take(SPACE)
-    let value: string | true = true
-    if (name !== undefined && field[at] === '=') {
-      at++
-      take(SPACE)
-      const quoted = take(QUOTED)
-      value = quoted === null ? (take(TOKEN)?.[0] ?? '') : quoted[1]!.replace(/\\(.)/g, '$1')
+  for (const line of [field ?? []].flat()) {
+    for (const [, name, equals, quoted, token] of line.matchAll(DIRECTIVE)) {
+      const value = equals === undefined ? true : (quoted?.replaceAll(/\\(.)/g, '$1') ?? token ?? '')
+      const key = name!.toLowerCase()
+      directives.set(key, directives.has(key) && directives.get(key) !== value ? '' : value)
     }
-    if (name !== undefined && !directives.has(name)) directives.set(name, value)
-    const comma = field.indexOf(',', at)
-    at = comma === -1 ? field.length : comma + 1
   }
   return directives
+}
+
+/**
+ * The word in a response's Cache-Control that keeps it out of a shared cache: `no-store`, `private` or `no-cache`.
+ *
+ * Wherever it stands, be it in quotes: a field that is malformed around it must not hide it.
+ */
+export function forbiddingDirective(field: HeaderValue | undefined): string | undefined {
+  return FORBIDDING.exec([field ?? []].flat().join(', '))?.[0].toLowerCase()
 }
 
 /** Seconds of a delta-seconds directive; undefined if it is absent, 0 (stale) if it is no number (RFC 9111 §4.2.1). */

@@ -1,5 +1,5 @@
 /** What a response says of the cache's part in it: `Cache-Status` (RFC 9211) and the shorter `X-Cache`. */
-import type { Hit } from './lead.ts'
+import type { Hit, Lead } from './lead.ts'
 
 export type XCache = 'HIT' | 'MISS' | 'STALE' | 'BYPASS'
 
@@ -14,11 +14,12 @@ export function hitVerdict(hit: Hit): CacheVerdict {
   return { xCache: hit.isStale ? 'STALE' : 'HIT', cacheStatus: `tidemark; hit; ttl=${hit.ttlSeconds}` }
 }
 
-/** The handler ran and its response was stored, or not for `reason`. */
-export function leadVerdict(isRequested: boolean, reason: string | undefined): CacheVerdict {
-  const forward = isRequested ? 'fwd=request' : 'fwd=uri-miss'
+/** The handler ran and its response is stored, or not for `reason`. */
+export function leadVerdict({ forward }: Lead, reason: string | undefined): CacheVerdict {
+  // Such a request is never answered from the cache, unless a response says that it may be.
+  if (reason === 'authorization') return bypassVerdict(reason)
   const outcome = reason === undefined ? 'stored' : `detail=${reason}`
-  return { xCache: 'MISS', cacheStatus: `tidemark; ${forward}; ${outcome}` }
+  return { xCache: 'MISS', cacheStatus: `tidemark; fwd=${forward}; ${outcome}` }
 }
 
 /** The cache had no part in it. */

@@ -25,16 +25,20 @@ const NEVER_STORED = new Set([
 ])
 const RATE_LIMIT = /ratelimit/
 
+/** Whether a field, its name in lower case, may be stored, and sent with a stored response. */
+export function isStorable(name: string): boolean {
+  return !NEVER_STORED.has(name) && !RATE_LIMIT.test(name)
+}
+
 /**
  * The fields that the handler gave its response: those that were there before it (CORS, request id, CSP nonce, rate
  * limits) are made anew for each answer and not stored.
  */
 export function storedHeaders(headers: Headers, before: Headers): Headers {
   const listed = named(headers.connection)
-  const kept = Object.entries(headers).filter(([name, value]) => {
-    if (NEVER_STORED.has(name) || listed.includes(name) || RATE_LIMIT.test(name)) return false
-    return !isSame(before[name], value)
-  })
+  const kept = Object.entries(headers).filter(
+    ([name, value]) => isStorable(name) && !listed.includes(name) && !isSame(before[name], value),
+  )
   return Object.fromEntries(kept)
 }
 

@@ -14,6 +14,7 @@ export interface ResponseKey {
   readonly parentId: string
   /** The name, as users know it. */
   readonly key: string
+  readonly namespace: string
 }
 
 /** Longer tuples are replaced by their SHA-256: 32 bytes say as much, in less memory. */
@@ -21,14 +22,15 @@ const LONGEST_VARIANT = 160
 
 /** Where a request's response is stored. @throws {CacheKeyError} when the route's `key` returns no string */
 export function responseKey(request: CacheableRequest, policy: RoutePolicy): ResponseKey {
+  const { namespace } = policy
   const key = request.name ?? request.path
-  assertKey(key, policy.namespace)
+  assertKey(key, namespace)
   // A name made by a function of the request says which response it is; a fixed name covers all of the route's.
   const target = policy.isNameComplete ? [] : [request.path, queryPart(request, policy)]
   const parts = [policy.pattern, request.scheme, request.host, ...target]
   for (const name of policy.vary) parts.push(name, varyPart(request.header(name)))
   if (policy.hasUser) parts.push('user', request.user === undefined ? '-' : `=${request.user}`)
-  return { id: variantId(policy.namespace, key, tuple(parts)), parentId: parentId(policy.namespace, key), key }
+  return { id: variantId(namespace, key, tuple(parts)), parentId: parentId(namespace, key), key, namespace }
 }
 
 /** Each part behind its length, as one string without NUL. */
@@ -40,20 +42,51 @@ function tuple(parts: readonly string[]): string {
 
 /** `-` absent, `=value` there: an empty header is not a missing one. */
 function varyPart(value: string | undefined): string {
-  return value === undefined ? '-' : `=${value.trim().replaceAll(/\s*,\s*/g, ',')}`
+  if (value === undefined) return '-'
+  const members = value.split(',').map((member) => member.trim())
+  return `=${members.join(',')}`
 }
 
-/** Of the query what the response may depend on: the declared parameters, or all, sorted by name, repeats in order. */
-function queryPart(request: CacheableRequest, policy: RoutePolicy): string {
-  if (policy.query !== undefined) {
-    const query = (request.query ?? {}) as Readonly<Record<string, unknown>>
-    const declared = policy.query.filter((name) => Object.hasOwn(query, name) && query[name] !== undefined)
-    return JSON.stringify(declared.map((name) => [name, query[name]]))
-  }
-  if (request.search === '') return ''
-  const pairs = request.search.split('&').map((pair) => ({ name: pair.split('=', 1)[0]!, pair }))
+/** Of the query what the response may depend on: the declared parameters, or all. */
+function queryPart({ query, search }: CacheableRequest, policy: RoutePolicy): string {
+  if (policy.query === undefined) return sortedSearch(search)
+  const values = (query ?? {}) as Readonly<Record<string, unknown>>
+  const declared = policy.query.filter((name) => Object.hasOwn(values, name) && values[name] !== undefined)
+  const pairs = declared.map((name) => [name, values[name]] as const)
+  // What a validator has made of them may be more than JSON can tell apart; what was received tells all.
+  return pairs.every(([, value]) => isUnambiguous(value)) ? JSON.stringify(pairs) : `?${sortedSearch(search)}`
+}
+
+/** The query as it was received, its parameters sorted by name, those of one name in their order. */
+function sortedSearch(search: string): string {
+  // Some parsers take a semicolon for a separator: its parameters stay where they are.
+  if (!search.includes('&') || search.includes(';')) return search
+  const pairs = search.split('&').map((pair) => ({ name: parameterName(pair), pair }))
+  if (pairs.some(({ name }) => name === undefined)) return search
   return pairs
-    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
+    .toSorted((a, b) => (a.name! < b.name! ? -1 : a.name! > b.name! ? 1 : 0))
     .map(({ pair }) => pair)
     .join('&')
+}
+
+/**
+ * Which parameter a parser may think a pair to belong to: `a`, `%61`, `a[]`, `a[0]`, `a.b` and perhaps `A` are one, and
+ * the order of its values may matter. Undefined if it cannot be decoded.
+ */
+function parameterName(pair: string): string | undefined {
+  try {
+    const name = decodeURIComponent(pair.split('=', 1)[0]!.replaceAll('+', ' '))
+    return name.split(/[[.]/, 1)[0]!.toLowerCase()
+  } catch {
+    return undefined
+  }
+}
+
+/** True for what JSON writes down in one way only. */
+function isUnambiguous(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value)
+  if (typeof value !== 'object' || value === null) return typeof value !== 'bigint'
+  if (Array.isArray(value)) return value.every(isUnambiguous)
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return (prototype === null || prototype === Object.prototype) && Object.values(value).every(isUnambiguous)
 }

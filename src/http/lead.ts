@@ -1,8 +1,9 @@
-/** The right, and the duty, to run the handler: `finish` with what it made, or `abandon`. */
+/** The right, and the duty, to run the handler: `finish` with what it made, or `drop`. */
+import type { Clock } from '../clock.ts'
 import type { LoadControl } from '../load.ts'
 import { storedHeaders } from './headers.ts'
-import type { CacheableRequest, HandledResponse, Headers } from './message.ts'
-import { isPublic, lifetimeMs, mayServeStale, refusalReason, type ResponseHead } from './policy.ts'
+import type { HandledResponse, Headers } from './message.ts'
+import { ageSeconds, isPublic, lifetimeMs, mayServeStale, refusalReason, type ResponseHead } from './policy.ts'
 import type { RoutePolicy } from './route-policy.ts'
 import { encodeResponse, type StoredResponse } from './stored-response.ts'
 
@@ -16,36 +17,49 @@ export interface Hit {
   readonly ttlSeconds: number
 }
 
+/**
+ * Why there is nothing to store: the response may not be; the handler failed; whoever asked is gone before it was
+ * complete; or a refresh behind the caller's back did not reach the handler.
+ */
+export type Drop = 'refused' | 'failed' | 'gone' | 'unreached'
+
 export interface LeadOptions {
-  readonly request: CacheableRequest
+  /** The id of the entry that is to be filled. */
+  readonly id: string
   readonly policy: RoutePolicy
+  readonly clock: Clock
   readonly context: LoadControl
-  /** May be sent should the handler fail. */
-  readonly stale: Hit | undefined
-  /** The client asked for it; otherwise nothing fresh was there. */
-  readonly isRequested: boolean
-  /** Told that nothing is stored. */
-  readonly onAbandon: () => void
+  /** Why the handler runs (RFC 9211 §2.2): nothing was there, nothing fresh was, or the client asked for it. */
+  readonly forward: 'uri-miss' | 'stale' | 'request'
+  /** The request bears an Authorization that the key does not know. */
+  readonly isAuthorized: boolean
+  /** What may be sent should the handler fail. */
+  readonly standIn: () => Hit | undefined
+  /** Told that nothing is stored, and why. */
+  readonly onDrop: (why: Drop) => void
 }
 
 export class Lead {
   readonly kind = 'lead'
-  readonly stale: Hit | undefined
-  readonly isRequested: boolean
+  readonly id: string
+  readonly forward: LeadOptions['forward']
+  readonly maxBodyBytes: number
   /** The encoded response, once it is known; undefined if nothing is to be stored. */
   readonly result: Promise<Buffer | undefined>
   readonly #options: LeadOptions
-  #resolve: (result: Buffer | undefined) => void = () => {}
+  #resolve: ((result: Buffer | undefined) => void) | undefined
 
   constructor(options: LeadOptions) {
     this.#options = options
-    this.stale = options.stale
-    this.isRequested = options.isRequested
+    this.id = options.id
+    this.forward = options.forward
+    this.maxBodyBytes = options.policy.maxBodyBytes
     this.result = new Promise((resolve) => (this.#resolve = resolve))
   }
 
-  get maxBodyBytes(): number {
-    return this.#options.policy.maxBodyBytes
+  /** It was finished or dropped; the first word counts. */
+  get isOver(): boolean {
+    return this.#resolve === undefined
   }
 
   /**
@@ -54,24 +68,37 @@ export class Lead {
    * @param before the header fields that were there before the handler
    */
   refusal(head: ResponseHead, before: Headers): string | undefined {
-    const { request, policy } = this.#options
-    return refusalReason(request, head, { policy, before })
+    const { policy, isAuthorized, clock } = this.#options
+    return refusalReason(head, { policy, isAuthorized, before, now: clock.now() })
   }
 
   /** The response is complete, and not refused. */
   finish(response: HandledResponse, before: Headers): void {
-    const { policy, context } = this.#options
+    const { policy, context, clock } = this.#options
     const { status, headers, body } = response
-    if (body.length > policy.maxBodyBytes) return this.abandon()
+    if (this.isOver) return
     const { swrMs, graceMs } = mayServeStale(headers) ? policy.windows : { swrMs: 0, graceMs: 0 }
-    context.windows({ ttlMs: lifetimeMs(response, policy.windows.ttlMs, Date.now()), swrMs, graceMs })
-    this.#resolve(encodeResponse({ status, headers: storedHeaders(headers, before), isPublic: isPublic(headers), body }))
+    const now = clock.now()
+    context.windows({ ttlMs: lifetimeMs(response, policy.windows.ttlMs, now), swrMs, graceMs })
+    const kept = { date: new Date(now).toUTCString(), ...storedHeaders(headers, before) }
+    this.#end(encodeResponse({ status, headers: kept, isPublic: isPublic(headers), age: ageSeconds(headers), body }))
   }
 
-  /** There is nothing to store: refused, failed, cut off, too large. Those who wait run the handler themselves. */
-  abandon(): void {
-    this.#options.onAbandon()
+  /** There is nothing to store. */
+  drop(why: Drop): void {
+    if (this.isOver) return
+    this.#options.onDrop(why)
     this.#options.context.skip()
-    this.#resolve(undefined)
+    this.#end(undefined)
+  }
+
+  /** The stale response to send in the place of a failure, if there is one and it allows it. */
+  standIn(): Hit | undefined {
+    return this.#options.standIn()
+  }
+
+  #end(result: Buffer | undefined): void {
+    this.#resolve?.(result)
+    this.#resolve = undefined
   }
 }

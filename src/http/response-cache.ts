@@ -1,19 +1,21 @@
 /**
  * A route's responses: what an adapter calls.
  *
- * `begin(request)` answers **hit** (send this), **lead** (run the handler, then `finish` with what it made, or
- * `abandon`), or **bypass** (run the handler; the cache has no part in it). A response that may not be stored is not
- * shared either: those who waited for it run the handler themselves, and for two seconds nobody waits.
+ * `begin(request)` answers **hit** (send this), **lead** (run the handler, then `finish` with what it made, or `drop`),
+ * or **bypass** (run the handler; the cache has no part in it). A response that may not be stored is not shared either:
+ * those who waited for it run the handler themselves, and for two seconds nobody waits.
  */
 import type { CacheManager } from '../cache-manager.ts'
 import { freshness, type Entry } from '../entry.ts'
-import type { LoadRequest } from '../load.ts'
+import type { LoadControl, LoadRequest } from '../load.ts'
+import type { Loaded } from '../loaded.ts'
 import { stampsOf } from '../options.ts'
 import type { MaybePromise } from '../stores/store.ts'
 import { responseKey, type ResponseKey } from './key.ts'
-import { Lead, type Hit } from './lead.ts'
+import { Lead, type Hit, type LeadOptions } from './lead.ts'
 import type { CacheableRequest } from './message.ts'
-import { bypassReason, isUnkeyedAuthorized, mayAnswer, wantsRefresh } from './policy.ts'
+import { bypassReason, isUnkeyedAuthorized, lifetimeMs, wantsRefresh } from './policy.ts'
+import { RecentDrops } from './recent-drops.ts'
 import type { RoutePolicy } from './route-policy.ts'
 import { decodeResponse } from './stored-response.ts'
 
@@ -28,9 +30,9 @@ export type Begun = Hit | Lead | Bypass
 /** Runs the route again behind the caller's back, with a lead to finish. */
 export type Rerun = (lead: Lead) => void
 
-const HIT_FOR_MISS_MS = 2000
-/** So many keys at once; beyond it the oldest is forgotten, and its next requests wait once more for nothing. */
-const MAX_HIT_FOR_MISS = 1000
+type Forward = LeadOptions['forward']
+type LeadResult = Lead['result']
+
 /** A client that may refresh does so at most this often. */
 const REFRESH_INTERVAL_MS = 1000
 
@@ -41,136 +43,173 @@ interface Found {
   readonly entry: Entry | undefined
   /** The store did not answer. */
   readonly isCutOff: boolean
+  /** See `isUnkeyedAuthorized`. Such requests neither wait for others nor let others wait for them. */
+  readonly isAuthorized: boolean
 }
 
 export class ResponseCache {
   readonly #policy: RoutePolicy
   readonly #cache: CacheManager
-  readonly #hitForMiss = new Map<string, number>()
+  readonly #drops: RecentDrops
 
   constructor(cache: CacheManager, policy: RoutePolicy) {
     this.#cache = cache
     this.#policy = policy
+    this.#drops = new RecentDrops(cache.parts.clock)
   }
 
   /** @throws {CacheException} for a `key` that is none; for faults of the store only with `onError: 'throw'` */
   begin(request: CacheableRequest, rerun: Rerun): MaybePromise<Begun> {
     const reason = bypassReason(request, this.#policy)
     if (reason !== undefined) return { kind: 'bypass', reason }
-    const { store, telemetry, isStrict } = this.#cache.parts
     const key = responseKey(request, this.#policy)
-    const read = store.read(key.id, key.parentId)
-    if (!(read instanceof Promise)) return this.#answer({ request, key, entry: read, isCutOff: false }, rerun)
-    return telemetry.watch(read, { key: key.key, namespace: this.#policy.namespace }).then(
-      (entry) => this.#answer({ request, key, entry, isCutOff: false }, rerun),
-      (error: unknown) => {
-        if (isStrict) throw error
-        return this.#answer({ request, key, entry: undefined, isCutOff: true }, rerun)
-      },
-    )
+    const isAuthorized = isUnkeyedAuthorized(request)
+    const answer = (entry: Entry | undefined | 'cut off'): MaybePromise<Begun> =>
+      entry === 'cut off'
+        ? this.#answer({ request, key, isAuthorized, entry: undefined, isCutOff: true }, rerun)
+        : this.#answer({ request, key, isAuthorized, entry, isCutOff: false }, rerun)
+    const found = this.#cache.parts.loads.find(key)
+    return found instanceof Promise ? found.then(answer) : answer(found)
+  }
+
+  /** Whether a request asks for the very response that a lead is to fill in. */
+  isFor(lead: Lead, request: CacheableRequest): boolean {
+    return responseKey(request, this.#policy).id === lead.id
   }
 
   #answer(found: Found, rerun: Rerun): MaybePromise<Begun> {
     const { entry, key, request } = found
-    const hit = entry && this.#hit(entry, request)
-    if (entry === undefined || hit === undefined) return this.#miss(found, false)
+    const hit = entry && this.#hit(entry, found)
+    if (entry === undefined || hit === undefined) return this.#miss(found, 'uri-miss')
     const now = this.#cache.parts.clock.now()
-    const isRequested = now - entry.storedAt >= REFRESH_INTERVAL_MS && wantsRefresh(request) && request.mayRefresh()
+    const isDue = now - entry.storedAt >= REFRESH_INTERVAL_MS
+    if (isDue && wantsRefresh(request) && request.mayRefresh()) return this.#miss(found, 'request')
     const state = freshness(entry, now)
-    if (isRequested || state === 'grace' || state === 'expired') return this.#miss(found, isRequested)
+    const mayServe = state === 'fresh' || (state === 'stale' && this.#mayRefreshBehind(key))
+    if (!mayServe) return this.#miss(found, 'stale')
 
-    const { telemetry, loads } = this.#cache.parts
-    telemetry.count(hit.isStale ? 'stale' : 'hit', key.key, this.#policy.namespace)
-    if (hit.isStale) {
-      const run: LoadRequest['run'] = (context) => {
-        const lead = this.#lead(found, context, false)
-        rerun(lead)
-        return lead.result
-      }
-      void loads.refresh({ ...this.#request(found), run })
-    }
+    this.#count(hit.isStale ? 'stale' : 'hit', key)
+    if (hit.isStale) this.#refresh(found, rerun)
     return hit
   }
 
-  /** Leads, or waits for whoever does. */
-  #miss(found: Found, isRequested: boolean): MaybePromise<Begun> {
-    const { request, key } = found
-    const { telemetry, loads } = this.#cache.parts
-    if (request.method !== 'GET' || request.header('range') !== undefined) {
-      return { kind: 'bypass', reason: request.method === 'GET' ? 'range' : 'head' }
-    }
-    telemetry.count('miss', key.key, this.#policy.namespace)
-    const isAlone = isUnkeyedAuthorized(request, this.#policy) || this.#isHitForMiss(key.id)
-    const wait = (alone: boolean): Promise<Begun> =>
-      new Promise((resolve, reject) => {
-        let isLeading = false
-        const run: LoadRequest['run'] = (context) => {
-          isLeading = true
-          const lead = this.#lead(found, context, isRequested)
-          resolve(lead)
-          return lead.result
-        }
-        const answer = (entry: Entry | undefined): Begun | Promise<Begun> => {
-          const hit = entry && this.#hit(entry, request)
-          return hit ?? (alone ? { kind: 'bypass', reason: 'authorization' } : wait(true))
-        }
-        loads
-          .load({ ...this.#request(found), isAlone: alone, run })
-          .then(({ entry }) => {
-            if (!isLeading) resolve(answer(entry))
-          })
-          .catch(reject)
-      })
-    return wait(isAlone)
+  /** A refresh behind bears nobody's credentials: it cannot speak for a user, nor may it be let through everywhere. */
+  #mayRefreshBehind(key: ResponseKey): boolean {
+    return !this.#policy.hasUser && this.#drops.get(key.id) !== 'unreached'
   }
 
-  #lead(found: Found, context: Parameters<LoadRequest['run']>[0], isRequested: boolean): Lead {
-    const { request, key, entry } = found
-    const isUsable = entry !== undefined && freshness(entry, this.#cache.parts.clock.now()) !== 'expired'
-    return new Lead({
-      request,
-      context,
-      isRequested,
-      policy: this.#policy,
-      stale: isUsable ? this.#hit(entry, request) : undefined,
-      onAbandon: () => this.#rememberMiss(key.id),
+  #refresh(found: Found, rerun: Rerun): void {
+    const { key } = found
+    if (this.#drops.get(key.id) !== undefined) return
+    const run = (context: LoadControl): LeadResult => {
+      const lead = this.#lead({ ...found, isAuthorized: false }, context, {
+        forward: 'stale',
+        standIn: () => undefined,
+      })
+      rerun(lead)
+      return lead.result
+    }
+    void this.#cache.parts.loads.refresh({ ...this.#request(found), run })
+  }
+
+  #miss(found: Found, forward: Forward): MaybePromise<Begun> {
+    const { request, key } = found
+    if (request.method !== 'GET') return { kind: 'bypass', reason: 'head' }
+    if (request.header('range') !== undefined) return { kind: 'bypass', reason: 'range' }
+    this.#count('miss', key)
+    return this.#load(found, forward)
+  }
+
+  /** Leads, or waits for whoever does. */
+  #load(found: Found, forward: Forward): Promise<Begun> {
+    const { isAuthorized } = found
+    const drop = this.#drops.get(dropId(found))
+    const isAlone = isAuthorized || drop === 'refused' || drop === 'failed'
+    // Without the lease nothing can be stored: nor was there a moment ago, and others may have something.
+    const isCutOff = found.isCutOff || (isAuthorized && drop !== undefined)
+    return new Promise((resolve, reject) => {
+      let isLeading = false
+      const run = (context: LoadControl): LeadResult => {
+        isLeading = true
+        const lead = this.#lead(found, context, { forward, standIn: () => this.#standIn(found) })
+        resolve(lead)
+        return lead.result
+      }
+      this.#cache.parts.loads
+        .load({ ...this.#request(found), isAlone, isCutOff, run })
+        .then((loaded) => {
+          if (!isLeading) resolve(this.#share(found, loaded, forward))
+        })
+        .catch(reject)
     })
   }
 
-  #request(found: Found): Omit<LoadRequest, 'run'> {
+  /** What somebody else's load gives to a request that waited for it. */
+  #share(found: Found, { entry, value }: Loaded, forward: Forward): MaybePromise<Begun> {
+    const hit = entry === undefined ? this.#unstored(value, found) : this.#hit(entry, found)
+    if (hit !== undefined) return hit
+    if (entry !== undefined) return { kind: 'bypass', reason: found.isAuthorized ? 'authorization' : 'unreadable' }
+    const standIn = this.#drops.get(dropId(found)) === 'failed' ? this.#standIn(found) : undefined
+    return standIn ?? this.#load(found, forward)
+  }
+
+  #lead(found: Found, context: LoadControl, how: Pick<LeadOptions, 'forward' | 'standIn'>): Lead {
+    return new Lead({
+      ...how,
+      context,
+      id: found.key.id,
+      policy: this.#policy,
+      clock: this.#cache.parts.clock,
+      isAuthorized: found.isAuthorized,
+      onDrop: (why) => {
+        if (why !== 'gone') this.#drops.add(dropId(found), why)
+      },
+    })
+  }
+
+  #request({ key, request, entry, isCutOff }: Found): Omit<LoadRequest, 'run'> {
     const { namespace, windows } = this.#policy
-    const { key, request, entry, isCutOff } = found
     const tags = stampsOf(namespace, request.tags())
-    return { ...key, namespace, windows, tags, found: entry, isCutOff, compress: undefined }
+    return { ...key, windows, tags, found: entry, isCutOff, compress: undefined }
+  }
+
+  /** What was found, in the place of a handler that failed. */
+  #standIn(found: Found): Hit | undefined {
+    const { entry, key } = found
+    if (entry === undefined || freshness(entry, this.#cache.parts.clock.now()) === 'expired') return undefined
+    const hit = this.#hit(entry, found)
+    if (hit !== undefined) this.#count('stale', key)
+    return hit
   }
 
   /** The answer in an entry, if it is one and this request may have it. */
-  #hit(entry: Entry, request: CacheableRequest): Hit | undefined {
+  #hit(entry: Entry, { isAuthorized }: Found): Hit | undefined {
     const response = decodeResponse(entry.value)
-    if (response === undefined || !mayAnswer(response, request, this.#policy)) return undefined
+    if (response === undefined || (isAuthorized && !response.isPublic)) return undefined
     const now = this.#cache.parts.clock.now()
     return {
       kind: 'hit',
       response,
       isStale: now >= entry.freshUntil,
-      ageSeconds: Math.max(0, Math.floor((now - entry.storedAt) / 1000)),
+      ageSeconds: response.age + Math.max(0, Math.floor((now - entry.storedAt) / 1000)),
       ttlSeconds: Math.floor((entry.freshUntil - now) / 1000),
     }
   }
 
-  #isHitForMiss(id: string): boolean {
-    const until = this.#hitForMiss.get(id)
-    if (until === undefined) return false
-    if (until > performance.now()) return true
-    this.#hitForMiss.delete(id)
-    return false
+  /** The answer in what was loaded without the store, which is in no entry. */
+  #unstored(value: unknown, { isAuthorized }: Found): Hit | undefined {
+    const response = decodeResponse(value)
+    if (response === undefined || (isAuthorized && !response.isPublic)) return undefined
+    const lifeMs = lifetimeMs(response, this.#policy.windows.ttlMs, this.#cache.parts.clock.now())
+    return { kind: 'hit', response, isStale: false, ageSeconds: response.age, ttlSeconds: Math.floor(lifeMs / 1000) }
   }
 
-  #rememberMiss(id: string): void {
-    this.#hitForMiss.delete(id)
-    this.#hitForMiss.set(id, performance.now() + HIT_FOR_MISS_MS)
-    if (this.#hitForMiss.size <= MAX_HIT_FOR_MISS) return
-    const [oldest] = this.#hitForMiss.keys()
-    this.#hitForMiss.delete(oldest!)
+  #count(event: 'hit' | 'stale' | 'miss', { key, namespace }: ResponseKey): void {
+    this.#cache.parts.telemetry.count(event, key, namespace)
   }
+}
+
+/** Requests with an Authorization are remembered by themselves: what they may not have others may wait for. */
+function dropId({ key, isAuthorized }: Found): string {
+  return isAuthorized ? `authorized ${key.id}` : key.id
 }

@@ -2,6 +2,11 @@
 import type { CacheManager } from '../cache-manager.ts'
 import { CacheConfigurationError } from '../exceptions.ts'
 
+/** What a proxy adds to a request; one alone is enough to know that it stands between. */
+const FORWARDED = ['forwarded', 'via', 'x-real-ip', 'x-client-ip', 'cf-connecting-ip'].concat(
+  ['for', 'host', 'proto', 'port', 'server'].map((what) => `x-forwarded-${what}`),
+)
+
 /** An answer, to be sent as JSON with `Cache-Control: no-store`. */
 export interface ManagementAnswer {
   readonly status: number
@@ -20,7 +25,8 @@ export interface Caller {
  */
 export function assertGuarded(cache: CacheManager, authorize: unknown): void {
   if (authorize !== undefined || cache.parts.environment !== 'production') return
-  const expected = 'a function that decides who may call the management routes, or openly `false` (everybody), in production'
+  const expected =
+    'a function that decides who may call the management routes, or openly `false` (everybody), in production'
   throw new CacheConfigurationError([{ path: 'authorize', expected, got: 'undefined' }], 'management routes')
 }
 
@@ -30,8 +36,8 @@ export function assertGuarded(cache: CacheManager, authorize: unknown): void {
  */
 export function isLocal(caller: Caller): boolean {
   if (!isLoopback(caller.remoteAddress)) return false
-  if (['x-forwarded-for', 'forwarded', 'x-real-ip'].some((name) => caller.header(name) !== undefined)) return false
-  const host = (caller.header('host') ?? caller.header(':authority') ?? '').replace(/:\d+$/, '')
+  if (FORWARDED.some((name) => caller.header(name) !== undefined)) return false
+  const host = (caller.header('host') ?? caller.header(':authority') ?? '').toLowerCase().replace(/:\d+$/, '')
   return host === 'localhost' || isLoopback(host.replace(/^\[|\]$/g, ''))
 }
 

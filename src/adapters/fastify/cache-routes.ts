@@ -1,5 +1,5 @@
 /** `addCacheRoutes`: the management routes of a cache. */
-import type { FastifyInstance, FastifyReply, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, preHandlerAsyncHookHandler } from 'fastify'
 import type { CacheManager } from '../../cache-manager.ts'
 import {
   assertGuarded,
@@ -51,41 +51,49 @@ export function addCacheRoutes(app: FastifyInstance, cache: CacheManager, option
   assertGuarded(cache, authorize)
   const isAllowed = authorize === false ? () => true : (authorize ?? ((request) => isLocal(callerOf(request))))
 
-  const guard = (changes: boolean): preHandlerAsyncHookHandler =>
+  const guard =
+    (changes: boolean): preHandlerAsyncHookHandler =>
     async (request, reply) => {
       reply.header('cache-control', 'no-store')
-      if ((await isAllowed(request)) === true && !(changes && isCrossSite(callerOf(request)))) return undefined
+      // Nothing but `true` is a yes, whatever somebody's function returns.
+      const answer: unknown = await isAllowed(request)
+      if (answer === true && !(changes && isCrossSite(callerOf(request)))) return undefined
       return reply.code(403).send({ statusCode: 403, error: 'Forbidden', message: 'not allowed to manage the cache' })
     }
   const looking = guard(false)
   const changing = guard(true)
-  const tags = ['cache']
   const answers = { 200: OK, 503: OK }
 
   app.get(
     `${prefix}/stats`,
-    { onRequest: looking, schema: { tags, summary: 'Statistics of this process', response: { 200: STATISTICS } } },
+    { onRequest: looking, schema: described('Statistics of this process', { response: { 200: STATISTICS } }) },
     (_request, reply) => send(reply, stats(cache)),
   )
   app.get(
     `${prefix}/ping`,
-    { onRequest: looking, schema: { tags, summary: 'Does the store answer?', response: answers } },
+    { onRequest: looking, schema: described('Does the store answer?', { response: answers }) },
     async (_request, reply) => send(reply, await ping(cache)),
   )
   app.delete<{ Querystring: { namespace?: string } }>(
     `${prefix}/clear`,
     {
       onRequest: changing,
-      schema: { tags, summary: 'Clear everything, or one namespace', querystring: ONE_NAMESPACE, response: answers },
+      schema: described('Clear everything, or one namespace', { querystring: ONE_NAMESPACE, response: answers }),
     },
     async (request, reply) => send(reply, await clear(cache, request.query.namespace)),
   )
   for (const method of ['POST', 'GET'] as const) {
-    const schema = { tags, summary: 'Begin to count anew', response: { 200: OK } }
+    const schema = described('Begin to count anew', { response: { 200: OK } })
     const handler = (_request: FastifyRequest, reply: FastifyReply): FastifyReply => send(reply, resetStats(cache))
     // The GET alias changes something: no HEAD route, which prefetching clients may send.
     app.route({ method, url: `${prefix}/reset-stats`, exposeHeadRoute: false, onRequest: changing, schema, handler })
   }
+}
+
+/** With words of OpenAPI, which are for @fastify/swagger; Fastify itself passes them by. */
+function described(summary: string, schema: FastifySchema): FastifySchema {
+  const words = { tags: ['cache'], summary }
+  return { ...schema, ...words }
 }
 
 function send(reply: FastifyReply, { status, body }: ManagementAnswer): FastifyReply {

@@ -9,7 +9,7 @@ import { leadVerdict } from '../../http/cache-status.ts'
 import { lineOf } from '../../http/headers.ts'
 import type { Lead } from '../../http/lead.ts'
 import type { Headers } from '../../http/message.ts'
-import { applyHit, applyVerdict, headersOf } from './exchange.ts'
+import { applyHit, applyVerdict, headersOf, isResponse } from './exchange.ts'
 
 /** A lead, and the header fields that were there before the handler ran. */
 export interface Capture {
@@ -18,84 +18,127 @@ export interface Capture {
 }
 
 export function beginCapture(reply: FastifyReply, lead: Lead): Capture {
-  // Whatever happens to the answer (hijacked, aborted, failed before onSend), the lead ends with it.
-  finished(reply.raw, () => lead.abandon())
+  // Whatever happens to the answer, the lead ends with it.
+  finished(reply.raw, () => lead.drop('gone'))
+  const hijack = reply.hijack.bind(reply)
+  // A hijacked answer does not come by onSend, and may go on for ever.
+  reply.hijack = () => {
+    lead.drop('refused')
+    return hijack()
+  }
   return { lead, before: headersOf(reply) }
 }
 
 /** The payload to send: the handler's own, a copy of its stream, or a stale response in place of its failure. */
-export function capturePayload({ lead, before }: Capture, reply: FastifyReply, payload: unknown): unknown {
-  const status = reply.statusCode
-  if (status >= 500 && lead.stale !== undefined) {
-    lead.abandon()
-    dropHeaders(reply, before)
-    return applyHit(reply, lead.stale)
+export function capturePayload({ lead, before }: Capture, reply: FastifyReply, handled: unknown): unknown {
+  const payload = isResponse(handled) ? unwrapped(handled, reply) : handled
+  const hasFailed = reply.statusCode >= 500
+  const stale = hasFailed ? lead.standIn() : undefined
+  if (stale !== undefined) {
+    lead.drop('failed')
+    discard(payload)
+    restoreHeaders(reply, before)
+    return applyHit(reply, stale)
   }
-  const headers = headersOf(reply)
-  const reason = lead.refusal({ status, headers }, before) ?? refusalOfPayload(payload, reply, headers)
-  applyVerdict(reply, leadVerdict(lead.isRequested, reason))
-  if (reason !== undefined) {
-    lead.abandon()
+  const wasOver = lead.isOver
+  const response = { status: reply.statusCode, headers: headersOf(reply) }
+  const body = bodyOf(payload)
+  const reason = lead.refusal(response, before) ?? refusalOf(body, { lead, reply, headers: response.headers })
+  // An error took the place of a response that had been captured already, before anything of it was sent.
+  applyVerdict(reply, leadVerdict(lead, wasOver ? (reason ?? 'failed') : reason))
+  if (wasOver) return payload
+  if (reason !== undefined || body === undefined) {
+    lead.drop(hasFailed ? 'failed' : 'refused')
     return payload
   }
-  const store = (body: Buffer): void => {
-    const declared = lineOf(headers['content-length'])
-    if (declared !== undefined && Number(declared) !== body.length) return lead.abandon()
-    lead.finish({ status, headers, body }, before)
+  if (Buffer.isBuffer(body)) {
+    lead.finish({ ...response, body }, before)
+    return payload
   }
-  const bytes = bytesOf(payload)
-  if (bytes === undefined) return copied(payload as Readable | ReadableStream, lead, store)
-  store(bytes)
-  return payload
+  return copied(body, lead, (bytes) => {
+    if (refusalOf(bytes, { lead, reply, headers: response.headers }) !== undefined) return lead.drop('refused')
+    lead.finish({ ...response, body: bytes }, before)
+  })
 }
 
-function bytesOf(payload: unknown): Buffer | undefined {
+type Body = Buffer | Readable | ReadableStream
+
+/** What can be stored of a payload; undefined if it is of a kind that Fastify alone knows. */
+function bodyOf(payload: unknown): Body | undefined {
   if (payload === undefined || payload === null) return Buffer.alloc(0)
   if (typeof payload === 'string') return Buffer.from(payload)
-  if (Buffer.isBuffer(payload)) return payload
-  return payload instanceof Uint8Array ? Buffer.from(payload) : undefined
-}
-
-function refusalOfPayload(payload: unknown, reply: FastifyReply, headers: Headers): string | undefined {
-  if (lineOf(headers['content-type'])?.startsWith('text/event-stream') === true) return 'event-stream'
-  const bytes = bytesOf(payload)
-  if (bytes === undefined) return isStream(payload) ? undefined : 'payload'
-  const response = reply.routeOptions.schema?.response as Readonly<Record<string, unknown>> | undefined
-  if (bytes.length === 0 && reply.statusCode === 200 && (response?.['200'] ?? response?.['2xx']) !== undefined) {
-    return 'empty-body'
-  }
+  if (Buffer.isBuffer(payload) || payload instanceof Readable || payload instanceof ReadableStream) return payload
   return undefined
 }
 
-function isStream(payload: unknown): boolean {
-  return payload instanceof ReadableStream || payload instanceof Readable
+interface Circumstances {
+  readonly lead: Lead
+  readonly reply: FastifyReply
+  readonly headers: Headers
 }
 
-/** The same stream, with a copy of what flows through it, up to the largest body that may be stored. */
-function copied(payload: Readable | ReadableStream, lead: Lead, store: (body: Buffer) => void): Transform {
-  const source = payload instanceof ReadableStream ? Readable.fromWeb(payload as Parameters<typeof Readable.fromWeb>[0]) : payload
+function refusalOf(body: Body | undefined, { lead, reply, headers }: Circumstances): string | undefined {
+  if (body === undefined) return 'payload'
+  if (lineOf(headers['content-type'])?.toLowerCase().startsWith('text/event-stream') === true) return 'event-stream'
+  const declared = lineOf(headers['content-length'])
+  if (Number(declared ?? 0) > lead.maxBodyBytes) return 'too-large'
+  if (!Buffer.isBuffer(body)) return undefined
+  if (body.length > lead.maxBodyBytes) return 'too-large'
+  if (declared !== undefined && Number(declared) !== body.length) return 'content-length'
+  return body.length === 0 && declaresBody(reply) ? 'empty-body' : undefined
+}
+
+function declaresBody({ statusCode, routeOptions }: FastifyReply): boolean {
+  const response = routeOptions.schema?.response as Readonly<Record<string, unknown>> | undefined
+  return statusCode === 200 && (response?.['200'] ?? response?.['2xx']) !== undefined
+}
+
+/** The same stream, with a copy of what flows through it; `store` is called with it if it ends cleanly and in bounds. */
+function copied(body: Readable | ReadableStream, lead: Lead, store: (bytes: Buffer) => void): Transform {
+  const source = body instanceof Readable ? body : Readable.fromWeb(body as Parameters<typeof Readable.fromWeb>[0])
   const chunks: Buffer[] = []
   let length = 0
   const copy = new Transform({
+    // It is kept in memory anyway: those who wait for it need not wait for a client that reads slowly.
+    readableHighWaterMark: lead.maxBodyBytes,
     transform(chunk: Buffer, _encoding, done) {
       length += chunk.length
       if (length <= lead.maxBodyBytes) chunks.push(chunk)
-      else if (chunks.length > 0) chunks.length = 0
+      else if (!lead.isOver) {
+        chunks.length = 0
+        lead.drop('refused')
+      }
       done(null, chunk)
     },
     flush(done) {
-      if (length > lead.maxBodyBytes) lead.abandon()
-      else store(Buffer.concat(chunks))
+      if (!lead.isOver) store(Buffer.concat(chunks))
       done()
     },
   })
   pipeline(source, copy, (error) => {
-    if (error) lead.abandon()
+    // Closed before its end: by Fastify, because the client is gone.
+    if (error) lead.drop(error.code === 'ERR_STREAM_PREMATURE_CLOSE' ? 'gone' : 'failed')
   })
   return copy
 }
 
+/** Does what Fastify would do with a `Response` after the hooks: its head becomes the reply's, its body the payload. */
+function unwrapped(response: Response, reply: FastifyReply): unknown {
+  // Fastify has its own words for it.
+  if (response.bodyUsed || response.body?.locked === true) return response
+  reply.code(response.status)
+  for (const [name, value] of response.headers) reply.header(name, value)
+  return response.body
+}
+
+/** Nobody will read it. */
+function discard(payload: unknown): void {
+  if (payload instanceof Readable) payload.on('error', () => {}).destroy()
+  else if (payload instanceof ReadableStream) payload.cancel().catch(() => {})
+}
+
 /** The failed answer's own header fields must not stand beside those of the stale one. */
-function dropHeaders(reply: FastifyReply, before: Headers): void {
-  for (const name of Object.keys(reply.getHeaders())) if (before[name] === undefined) reply.removeHeader(name)
+function restoreHeaders(reply: FastifyReply, before: Headers): void {
+  for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name)
+  for (const [name, value] of Object.entries(before)) reply.header(name, value)
 }

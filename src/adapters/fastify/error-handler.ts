@@ -17,8 +17,10 @@ export function createCacheErrorHandler(app: FastifyInstance): void {
     }
     if (error instanceof CacheException) {
       request.log.error(error, 'the cache failed')
-      return reply.code(503).send({ statusCode: 503, error: 'Service Unavailable', message: 'the cache is unavailable' })
+      return reply
+        .code(503)
+        .send({ statusCode: 503, error: 'Service Unavailable', message: 'the cache is unavailable' })
     }
-    return errorHandler.call(app, error as Parameters<typeof errorHandler>[0], request, reply)
+    return errorHandler.call(app, error, request, reply)
   })
 }

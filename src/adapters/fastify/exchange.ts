@@ -1,5 +1,6 @@
 /** Between Fastify and the rules: a request as the rules see it, and a hit as Fastify sends it. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { CacheKeyError, describe } from '../../exceptions.ts'
 import { bypassVerdict, hitVerdict, type CacheVerdict } from '../../http/cache-status.ts'
 import type { Hit } from '../../http/lead.ts'
 import type { CacheableRequest, Headers } from '../../http/message.ts'
@@ -18,7 +19,8 @@ export class RequestView implements CacheableRequest {
     this.#options = options
     this.method = request.method
     const { url } = request
-    const mark = url.indexOf('?')
+    // Where the router cuts, too.
+    const mark = url.search(/[?#]/)
     this.path = mark === -1 ? url : url.slice(0, mark)
     this.search = mark === -1 ? '' : url.slice(mark + 1)
   }
@@ -41,8 +43,12 @@ export class RequestView implements CacheableRequest {
   }
 
   get user(): string | undefined {
-    const user = this.#options.user?.(this.#request as RouteRequest)
-    return user === undefined || user === null ? undefined : String(user)
+    const user: unknown = this.#options.user?.(this.#request as RouteRequest)
+    if (user === undefined || user === null || user === '') return undefined
+    if (typeof user === 'string') return user
+    if (typeof user === 'bigint' || (typeof user === 'number' && Number.isFinite(user))) return `${user}`
+    // `[object Object]` would be everybody.
+    throw new CacheKeyError(`user: expected a string, got ${describe(user)}`)
   }
 
   tags(): readonly string[] {
@@ -66,7 +72,17 @@ export function headersOf(reply: FastifyReply): Headers {
   return Object.fromEntries(entries.map(([name, value]) => [name, Array.isArray(value) ? value : String(value)]))
 }
 
-/** Puts a stored response in the place of the handler's; its body is returned. */
+/** True for what Fastify takes apart after the hooks. */
+export function isResponse(payload: unknown): payload is Response {
+  return Object.prototype.toString.call(payload) === '[object Response]'
+}
+
+/** The status that an answer will have. */
+export function statusOf(reply: FastifyReply, payload: unknown): number {
+  return isResponse(payload) ? payload.status : reply.statusCode
+}
+
+/** Puts a stored response in the place of the handler's; its body is returned, to be sent. */
 export function applyHit(reply: FastifyReply, hit: Hit): Buffer {
   const { status, headers, body } = hit.response
   reply.code(status)

@@ -7,4 +7,10 @@ export type { RateLimitOptions } from './rate-limit.ts'
 export { addCacheRoutes } from './cache-routes.ts'
 export type { CacheRoutesOptions } from './cache-routes.ts'
 export { createCacheErrorHandler } from './error-handler.ts'
-export type { CacheBustingRouteOptions, CacheRouteOptions, CacheSpec, OfRequest, RouteRequest } from './route-options.ts'
+export type {
+  CacheBustingRouteOptions,
+  CacheRouteOptions,
+  CacheSpec,
+  OfRequest,
+  RouteRequest,
+} from './route-options.ts'

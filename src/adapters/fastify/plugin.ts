@@ -1,12 +1,19 @@
 /** `setupCache`: puts a cache in front of the routes that ask for it, and leaves all others as they are. */
-import type { FastifyInstance, FastifyPluginCallback, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, RouteOptions } from 'fastify'
 import { CacheManager } from '../../cache-manager.ts'
 import type { ApplicationConfig } from '../../config/application-config.ts'
 import { createCache } from '../../create-cache.ts'
 import { bustingHook } from './busting.ts'
-import { capturing, isRefreshing, lookingUp, prepareReplies } from './lookup.ts'
-import { rateLimitHook } from './rate-limit.ts'
-import { assertCacheBusting, type CacheBustingRouteOptions, type CacheRouteOptions, type CacheSpec } from './route-options.ts'
+import { capturing, lookingUp, prepareReplies } from './lookup.ts'
+import { listOf, pin } from './pinned-hooks.ts'
+import { rateLimitHook, type RateLimitHook } from './rate-limit.ts'
+import { isRefreshing } from './refresh.ts'
+import {
+  assertCacheBusting,
+  type CacheBustingRouteOptions,
+  type CacheRouteOptions,
+  type CacheSpec,
+} from './route-options.ts'
 import { announceCache, claim } from './unclaimed.ts'
 
 /**
@@ -23,7 +30,9 @@ export function setupCache(app: FastifyInstance, configOrManager?: ApplicationCo
   app.decorate('cache', cache)
   prepareReplies(app)
   announceCache(app)
-  app.addHook('onRoute', (route) => serve(app, cache, route))
+  app.addHook('onRoute', function serveRoute(route) {
+    serve(this, cache, route)
+  })
   if (!isManager) app.addHook('onClose', () => cache.close())
   return cache
 }
@@ -38,11 +47,17 @@ export type CachePluginOptions = ApplicationConfig & { manager?: CacheManager }
  * await app.register(tidemark, { cache: { defaultTtl: '5m' } })
  * app.get('/items', cached(app.cache, { ttl: 600 }), async () => db.items())
  */
-export const plugin: FastifyPluginCallback<CachePluginOptions> = (app, options, done) => {
+// Async, because what a plugin of the other kind throws at once is nobody's to catch.
+export const plugin: FastifyPluginAsync<CachePluginOptions> = async (app, options) => {
   // Fastify's own options of `register` are among them.
-  const { manager, prefix: _, logLevel: __, logSerializers: ___, ...config } = options as CachePluginOptions & OwnOptions
+  const {
+    manager,
+    prefix: _,
+    logLevel: __,
+    logSerializers: ___,
+    ...config
+  } = options as CachePluginOptions & OwnOptions
   setupCache(app, manager ?? config)
-  done()
 }
 
 interface OwnOptions {
@@ -58,36 +73,38 @@ function withLogger(app: FastifyInstance, config: ApplicationConfig | undefined)
   return config?.logger === undefined ? { ...config, logger: app.log } : config
 }
 
-/** Gives a route the hooks it asks for. */
+/** Gives a route of `app`, or of a part of it, the hooks it asks for. */
 function serve(app: FastifyInstance, cache: CacheManager, route: RouteOptions): void {
-  const cacheSpec = route.cache ?? specOf<CacheRouteOptions>(cache, route.config?.cache)
-  const bustingSpec = route.cacheBusting ?? specOf<CacheBustingRouteOptions>(cache, route.config?.cacheBusting)
+  // Plain config means the cache that is nearest.
+  const config = app.cache.parts === cache.parts ? route.config : undefined
+  const cacheSpec = route.cache ?? specOf<CacheRouteOptions>(cache, config?.cache)
+  const bustingSpec = route.cacheBusting ?? specOf<CacheBustingRouteOptions>(cache, config?.cacheBusting)
   const { rateLimit } = route
   const specs = [cacheSpec, bustingSpec, rateLimit].filter((spec) => spec !== undefined)
   if (specs.length === 0 || specs.some((spec) => spec.cache.parts !== cache.parts) || !claim(route)) return
 
-  if (cacheSpec !== undefined) {
-    // Last before the handler, so that whoever may not see the answer has been turned away.
-    route.preHandler = [...listOf(route.preHandler), lookingUp(app, route, cacheSpec)]
-    // First on the way out, so that what is stored is what the handler made.
-    route.onSend = [capturing, ...listOf(route.onSend)]
-  }
   if (bustingSpec !== undefined) {
     assertCacheBusting(route, bustingSpec)
     route.onSend = [bustingHook(bustingSpec), ...listOf(route.onSend)]
   }
+  const behindLookup: RateLimitHook['hook'][] = []
   if (rateLimit !== undefined) {
-    const { stage, hook } = rateLimitHook(rateLimit, route)
+    const { stage, hook, ready } = rateLimitHook(rateLimit, route)
+    app.addHook('onReady', ready)
     // A refresh behind the caller's back is nobody's request.
-    const exempting: typeof hook = async (request, reply) => (isRefreshing() ? undefined : hook(request, reply))
-    route[stage] = [...listOf(route[stage]), exempting]
+    const exempting: RateLimitHook['hook'] = async (request, reply) =>
+      isRefreshing(request) ? undefined : hook(request, reply)
+    if (stage === 'preHandler' && cacheSpec !== undefined) behindLookup.push(exempting)
+    else route[stage] = [...listOf(route[stage]), exempting]
+  }
+  if (cacheSpec !== undefined) {
+    // Last before the handler, so that whoever may not see the answer has been turned away.
+    pin(route, 'preHandler', { last: [lookingUp(app, route, cacheSpec), ...behindLookup] })
+    // First on the way out, so that what is stored is what the handler made.
+    pin(route, 'onSend', { first: [capturing] })
   }
 }
 
 function specOf<Options>(cache: CacheManager, options: Options | undefined): CacheSpec<Options> | undefined {
   return options === undefined ? undefined : { cache, options }
-}
-
-function listOf<Hook>(hooks: Hook | Hook[] | undefined): Hook[] {
-  return hooks === undefined ? [] : [hooks].flat() as Hook[]
 }

@@ -116,7 +116,9 @@ interface Check {
 
 const isName = (value: unknown): boolean => typeof value === 'string' && value !== '' && value.isWellFormed()
 const isFunction = (value: unknown): boolean => typeof value === 'function'
-const isListOf = (accepts: (value: unknown) => boolean) => (value: unknown) => Array.isArray(value) && value.every(accepts)
+const isHeaderName = (value: unknown): boolean => typeof value === 'string' && /^[\w!#$%&'+.^`|~-]+$/.test(value)
+const isListOf = (accepts: (value: unknown) => boolean) => (value: unknown) =>
+  Array.isArray(value) && value.every(accepts)
 
 const DURATION: Check = { expected: DURATION_FORMAT, accepts: (value) => parseDuration(value) !== undefined }
 const NAMESPACE: Check = { expected: 'a string', accepts: (value) => value === '' || isName(value) }
@@ -141,7 +143,7 @@ const CACHE_CHECKS: Readonly<Record<keyof CacheRouteOptions, Check>> = {
     expected: 'an array of non-empty strings or a function of the request',
     accepts: (value) => isListOf(isName)(value) || isFunction(value),
   },
-  vary: { expected: 'an array of header names', accepts: isListOf(isName) },
+  vary: { expected: 'an array of header names', accepts: isListOf(isHeaderName) },
   query: { expected: 'an array of parameter names', accepts: isListOf(isName) },
   user: FUNCTION,
   methods: { expected: "an array of 'GET' and 'HEAD'", accepts: isListOf((it) => it === 'GET' || it === 'HEAD') },
@@ -158,13 +160,17 @@ const BUSTING_CHECKS: Readonly<Record<keyof CacheBustingRouteOptions, Check>> = 
 }
 
 /** What the rules need to know of a route. @throws {CacheConfigurationError} that names the route and every fault */
-export function routePolicy(route: Route, { cache, options }: CacheSpec<CacheRouteOptions>, limits: TtlLimits): RoutePolicy {
+export function routePolicy(
+  route: Route,
+  { cache, options }: CacheSpec<CacheRouteOptions>,
+  limits: TtlLimits,
+): RoutePolicy {
   const faults = faultsOf(options, CACHE_CHECKS)
   const hasTtl = typeof options === 'object' && options !== null && options.ttl !== undefined
   if (!hasTtl) faults.push({ path: 'ttl', expected: CACHE_CHECKS.ttl.expected, got: 'undefined' })
   refuse(faults, 'cache options', route)
   return {
-    pattern: route.url,
+    pattern: patternOf(route),
     namespace: options.namespace ?? cache.ownNamespace,
     windows: windowsOf(options, limits),
     isNameComplete: typeof options.key === 'function',
@@ -191,6 +197,7 @@ export interface Route {
   readonly method: string | readonly string[]
   readonly url: string
   readonly schema?: FastifySchema | undefined
+  readonly constraints?: Readonly<Record<string, unknown>> | undefined
 }
 
 /** A route as people know it: `GET /items/:id`. */
@@ -204,7 +211,8 @@ function faultsOf(options: unknown, checks: Readonly<Record<string, Check>>): Co
   }
   return Object.entries(options).flatMap(([path, value]) => {
     const check = Object.hasOwn(checks, path) ? checks[path] : undefined
-    if (check === undefined) return [{ path, expected: `one of ${Object.keys(checks).join(', ')}`, got: 'an unknown option' }]
+    if (check === undefined)
+      return [{ path, expected: `one of ${Object.keys(checks).join(', ')}`, got: 'an unknown option' }]
     return value === undefined || check.accepts(value) ? [] : [{ path, expected: check.expected, got: describe(value) }]
   })
 }
@@ -213,10 +221,20 @@ function refuse(faults: readonly ConfigurationFault[], subject: string, route: R
   if (faults.length > 0) throw new CacheConfigurationError(faults, `${subject} of ${nameOf(route)}`)
 }
 
+/** Routes of one URL may differ in their constraints, such as a version. */
+function patternOf({ url, constraints = {} }: Route): string {
+  const entries = Object.entries(constraints).map(([name, value]) => [name, String(value)])
+  return entries.length === 0 ? url : `${url} ${JSON.stringify(entries)}`
+}
+
+/** What may let more parameters pass than `properties` names, or name them elsewhere. */
+const OPEN_ENDED = ['$ref', 'allOf', 'anyOf', 'oneOf', 'if', 'dependentSchemas', 'patternProperties']
+
 /** With a schema for the query, only what it declares has been validated, and only that tells responses apart. */
 function declaredQuery(schema: FastifySchema | undefined): readonly string[] | undefined {
   const querystring = schema?.querystring ?? (schema as { query?: unknown } | undefined)?.query
   if (typeof querystring !== 'object' || querystring === null) return undefined
-  const properties = (querystring as { properties?: unknown }).properties ?? {}
+  const { properties, additionalProperties = false } = querystring as Readonly<Record<string, unknown>>
+  if (additionalProperties !== false || OPEN_ENDED.some((word) => word in querystring)) return undefined
   return typeof properties === 'object' && properties !== null ? Object.keys(properties) : undefined
 }

@@ -50,7 +50,10 @@ function refuseUnclaimed({ hasCache, routes }: Application): void {
   if (forgotten.length === 0) return
   const expected = 'setupCache(app) with the same cache, before the route is registered'
   const got = hasCache ? 'a route from before it, or with another cache' : 'no setupCache'
-  throw new CacheConfigurationError(forgotten.map((route) => ({ path: nameOf(route), expected, got })), 'cached routes')
+  throw new CacheConfigurationError(
+    forgotten.map((route) => ({ path: nameOf(route), expected, got })),
+    'cached routes',
+  )
 }
 
 function isOurs(route: RouteOptions): boolean {

@@ -5,11 +5,11 @@
  *
  * - `ts` and `js`: a complete module, imports included. All are type-checked; each is run in a process of its own, as a
  *   user's module would be, against `tidemark` as it is packed. It must end by itself within 20 s.
- * - `// → text` behind a line: the block prints this text. All of them must be printed, in this order, each in a line
- *   of its own. (`console.log(await cache.get('answer')) // → 42`)
+ * - `// → text` behind a line, or alone on one: the block prints this text. All of them must be printed, in this order,
+ *   each as whole words; where `console.log` breaks a line does not matter.
  * - Ports are those a reader would use. Every server listens on a free port instead, and requests to the named port find
- *   it; `localhost:6379` is a Redis of the block's own. A block that starts a server is stopped once its
- *   own code has ended, the server listens and the requests below it are answered; what it does besides, it awaits.
+ *   it; `localhost:6379` is a Redis of the block's own. A block that starts a server is stopped once its own code has
+ *   ended, the server listens and the requests below it are answered; what it does besides, it awaits.
  * - `sh`: commands this test knows. `npm run` must name a script, a file or folder must exist. A block of `curl`s that
  *   follows a block with a server is what is asked of that server; `# → text` behind a `curl` must occur in the answer
  *   (status, headers, body), and without it the answer must be a success.

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { cp, rm, symlink } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
 import { buildPackage, ROOT, temporaryFolder, tsc } from '../helpers/stranger.ts'
 
 const EXAMPLE = 'examples/fastify-crud'
@@ -30,13 +31,14 @@ export interface Instance {
   stop(signal: 'SIGTERM' | 'SIGINT' | 'SIGKILL'): Promise<number | null>
 }
 
-/** Starts it on a free port of its own; `env` is all it sees of the environment. */
+/** Starts it on a free port of its own, for the test that runs; `env` is all it sees of the environment. */
 export async function startExample(folder: string, env: Readonly<Record<string, string>> = {}): Promise<Instance> {
   const port = await freePort()
   const child = spawn(process.execPath, [join(folder, EXAMPLE, 'dist/server.js')], {
     env: { PATH: process.env['PATH'], PORT: String(port), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  onTestFinished(() => void child.kill('SIGKILL'))
   const exited = once(child, 'exit') as Promise<[number | null]>
   let output = ''
   const listening = new Promise<'listening'>((resolve) => {

@@ -22,7 +22,7 @@ export const ROWS: readonly (readonly string[])[] = [
   ['create-cache.ts'],
   ['cache-manager.ts'],
   ['load.ts', 'fill-token.ts'],
-  ['flight.ts', 'telemetry.ts', 'options.ts', 'config/'],
+  ['flight.ts', 'loaded.ts', 'telemetry.ts', 'options.ts', 'config/'],
   ['statistics.ts'],
   // 3 stores
   ['stores/tiered.ts'],

@@ -1,0 +1,65 @@
+/**
+ * A program that runs benchmarks: `--short` sees within seconds that each still runs and answers right, and its times
+ * mean nothing; `--results <folder>` is where the JSON goes, by default bench/results, and nowhere for the short form.
+ */
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { describeMachine } from './machine.mjs'
+import { printTable, summarize, writeResults } from './report.mjs'
+import { runRounds } from './rounds.mjs'
+
+const RESULTS = fileURLToPath(new URL('../results', import.meta.url))
+
+const FULL = { isShort: false, rounds: 7, slotMs: 2000, httpSlotMs: 2000, repetitions: 2 }
+const SHORT = { isShort: true, rounds: 1, slotMs: 30, httpSlotMs: 100, repetitions: 0 }
+
+export class Suite {
+  #name
+  #results
+  #benchmarks = []
+  /** How long and how often. */
+  form
+
+  constructor(name) {
+    const { values } = parseArgs({ options: { short: { type: 'boolean' }, results: { type: 'string' } } })
+    this.#name = name
+    this.form = values.short ? SHORT : FULL
+    this.#results = values.results ?? (values.short ? undefined : RESULTS)
+    setFlagsFromString('--expose-gc')
+    globalThis.gc ??= runInNewContext('gc')
+  }
+
+  /**
+   * Measures the contestants of one benchmark, interleaved.
+   *
+   * @param {object} [facts] what else is known of it, for the JSON
+   */
+  async run(name, contestants, { pids = [], slotMs = this.form.slotMs, facts = {} } = {}) {
+    const { rounds, repetitions } = this.form
+    const options = { contestants, rounds, slotMs, repetitions, pids: [process.pid, ...pids] }
+    const samples = await runRounds(options)
+    const result = { ...summarize(name, contestants, samples), slotMs, ...facts }
+    printTable(result)
+    this.#benchmarks.push(result)
+  }
+
+  /** Numbers that need no repetition. */
+  note(name, facts) {
+    console.log(`\n${name}\n  ${JSON.stringify(facts)}`)
+    this.#benchmarks.push({ name, ...facts })
+  }
+
+  async end(redisVersion) {
+    const { rounds } = this.form
+    const machine = describeMachine(redisVersion)
+    const results = { suite: this.#name, at: new Date().toISOString(), machine, rounds, benchmarks: this.#benchmarks }
+    if (this.#results !== undefined) await writeResults(this.#results, this.#name, results)
+  }
+}
+
+/** Fails the run: a benchmark whose answers are wrong has measured nothing. */
+export function expect(isRight, what) {
+  if (!isRight) throw new Error(`wrong answer: ${what}`)
+}

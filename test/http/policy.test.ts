@@ -1,0 +1,183 @@
+import { describe, expect, test } from 'vitest'
+import {
+  bypassReason,
+  isPublic,
+  isUnkeyedAuthorized,
+  lifetimeMs,
+  mayServeStale,
+  refusalReason,
+  wantsRefresh,
+  type Circumstances,
+} from '../../src/http/policy.ts'
+import type { Headers } from '../../src/http/message.ts'
+import type { RoutePolicy } from '../../src/http/route-policy.ts'
+import { makePolicy, makeRequest } from './facts.ts'
+
+const NOW = Date.UTC(2026, 0, 1)
+
+interface Asked extends Partial<Omit<Circumstances, 'policy'>> {
+  readonly policy?: Partial<RoutePolicy>
+  readonly status?: number
+}
+
+function refusal(headers: Headers, { status = 200, policy = {}, ...rest }: Asked = {}): string | undefined {
+  const circumstances = { policy: makePolicy(policy), isAuthorized: false, before: {}, now: NOW, ...rest }
+  return refusalReason({ status, headers }, circumstances)
+}
+
+describe('a request passes by the cache', () => {
+  test.each(['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'QUERY', 'get'])('with method %s', (method) => {
+    expect(bypassReason(makeRequest({ method }), makePolicy())).toBe('method')
+  })
+
+  test('with a method that the route leaves out', () => {
+    const policy = makePolicy({ methods: new Set(['GET']) })
+    expect(bypassReason(makeRequest({ method: 'HEAD' }), policy)).toBe('method')
+    expect(bypassReason(makeRequest(), policy)).toBeUndefined()
+  })
+
+  test.each([{ 'content-length': '1' }, { 'content-length': 'x' }, { 'transfer-encoding': 'chunked' }])(
+    'with a body: %j',
+    (headers) => {
+      expect(bypassReason(makeRequest({ headers }), makePolicy())).toBe('request-body')
+    },
+  )
+
+  test('not with a Content-Length of 0', () => {
+    expect(bypassReason(makeRequest({ headers: { 'content-length': '0' } }), makePolicy())).toBeUndefined()
+  })
+})
+
+describe('Authorization', () => {
+  const headers = { authorization: 'Bearer alice' }
+
+  test('counts unless the key knows whose request it is', () => {
+    expect(isUnkeyedAuthorized(makeRequest({ headers }))).toBe(true)
+    expect(isUnkeyedAuthorized(makeRequest({ headers, user: 'alice' }))).toBe(false)
+    expect(isUnkeyedAuthorized(makeRequest())).toBe(false)
+  })
+
+  test.each(['public', 's-maxage=60', 'must-revalidate', 'max-age=60; PUBLIC'])(
+    'its response is stored if it says %s',
+    (field) => {
+      expect(refusal({ 'cache-control': field }, { isAuthorized: true })).toBeUndefined()
+      expect(isPublic({ 'cache-control': field })).toBe(true)
+    },
+  )
+
+  test.each(['', 'max-age=60', 'x-public', 'proxy-revalidate'])('and not if it says %j', (field) => {
+    expect(refusal({ 'cache-control': field }, { isAuthorized: true })).toBe('authorization')
+    expect(isPublic({ 'cache-control': field })).toBe(false)
+  })
+})
+
+describe('a client that wants a fresh response', () => {
+  test.each([{ 'cache-control': 'no-cache' }, { 'cache-control': 'max-age=0, NO-CACHE' }, { pragma: 'no-cache' }])(
+    'says so: %j',
+    (headers) => {
+      expect(wantsRefresh(makeRequest({ headers }))).toBe(true)
+    },
+  )
+
+  test.each([{}, { 'cache-control': 'max-age=0' }, { 'cache-control': '', pragma: 'no-cache' }])(
+    'or not: %j',
+    (headers) => {
+      expect(wantsRefresh(makeRequest({ headers }))).toBe(false)
+    },
+  )
+})
+
+describe('a response is stored', () => {
+  test.each([200, 203, 204, 301, 308, 404, 410])('with status %i', (status) => {
+    expect(refusal({}, { status })).toBeUndefined()
+  })
+
+  test.each([201, 202, 206, 302, 303, 304, 307, 400, 401, 403, 405, 429, 500, 501, 503])('not with %i', (status) => {
+    expect(refusal({}, { status })).toBe(`status-${status}`)
+  })
+
+  test('with the statuses of the route, yet never 206, 304 or 5xx', () => {
+    const policy = { statuses: new Set([302, 206, 304, 500]) }
+    expect(refusal({}, { status: 302, policy })).toBeUndefined()
+    for (const status of [200, 206, 304, 500]) expect(refusal({}, { status, policy })).toBe(`status-${status}`)
+  })
+
+  test('not with a cookie', () => {
+    expect(refusal({ 'set-cookie': 'a=1' })).toBe('set-cookie')
+    expect(refusal({ 'set-cookie': ['a=1', 'b=2'] }, { before: { 'set-cookie': ['a=1', 'b=2'] } })).toBe('set-cookie')
+  })
+
+  test('not if it says private, no-store or no-cache', () => {
+    expect(refusal({ 'cache-control': 'public, Private' })).toBe('private')
+    expect(refusal({ 'cache-control': ['max-age=60', 'no-store'] })).toBe('no-store')
+    expect(refusal({ 'cache-control': 'no-cache="x"' })).toBe('no-cache')
+  })
+
+  test.each(['*', 'Accept, *', 'cookie', 'Accept-Language', ', origin'])('not if it varies by %j', (vary) => {
+    expect(refusal({ vary })).toBe('vary')
+  })
+
+  test('if what it varies by is in the key', () => {
+    const policy = { vary: ['accept-language'] }
+    expect(refusal({ vary: 'Accept-Language, Accept-Encoding' }, { policy })).toBeUndefined()
+    expect(refusal({ vary: ['Accept-Language', 'Accept-Encoding'] }, { policy })).toBeUndefined()
+    expect(refusal({ vary: 'Authorization' }, { policy: { hasUser: true } })).toBeUndefined()
+    expect(refusal({ vary: 'Authorization' })).toBe('vary')
+    expect(refusal({ vary: 'Cookie' }, { policy: { hasUser: true } })).toBe('vary')
+  })
+
+  test('whatever was in Vary before the handler, which is made anew each time', () => {
+    const before = { vary: 'Origin' }
+    expect(refusal({ vary: 'Origin' }, { before })).toBeUndefined()
+    expect(refusal({ vary: 'Origin, Cookie' }, { before })).toBe('vary')
+  })
+
+  test('not if it is encoded, unless encodings are in the key', () => {
+    expect(refusal({ 'content-encoding': 'gzip' })).toBe('encoding')
+    expect(refusal({ 'content-encoding': 'identity' })).toBeUndefined()
+    expect(refusal({ 'content-encoding': 'gzip' }, { policy: { vary: ['accept-encoding'] } })).toBeUndefined()
+  })
+
+  test.each([
+    { 'cache-control': 'max-age=0' },
+    { 'cache-control': 'max-age=60, s-maxage=0' },
+    { 'cache-control': 'max-age=soon' },
+    { 'cache-control': 'max-age=60, max-age=30' },
+    { expires: '0' },
+    { expires: 'soon' },
+    { expires: new Date(NOW).toUTCString() },
+    { 'cache-control': 'max-age=60', age: '60' },
+    { age: '60' },
+    { age: '-1' },
+    { age: 'x' },
+  ])('not if it is stale when it comes: %j', (headers) => {
+    expect(refusal(headers)).toBe('stale')
+  })
+})
+
+describe('how long a response is fresh', () => {
+  const seconds = (headers: Headers): number => lifetimeMs({ status: 200, headers }, 60_000, NOW) / 1000
+
+  test.each([
+    [{}, 60],
+    [{ 'cache-control': 'max-age=10' }, 10],
+    [{ 'cache-control': 'max-age=3600' }, 60],
+    [{ 'cache-control': 'max-age=10, s-maxage=20' }, 20],
+    [{ 'cache-control': 'max-age=10', expires: new Date(NOW + 5000).toUTCString() }, 10],
+    [{ expires: new Date(NOW + 5000).toUTCString() }, 5],
+    [{ expires: new Date(NOW + 5000).toUTCString(), date: new Date(NOW + 2000).toUTCString() }, 3],
+    [{ expires: new Date(NOW + 5000).toUTCString(), date: 'x' }, 5],
+    [{ 'cache-control': 'max-age=30', age: '10' }, 20],
+    [{ age: '10' }, 50],
+  ])('%j: %i s', (headers, expected) => {
+    expect(seconds(headers)).toBe(expected)
+  })
+})
+
+test.each(['must-revalidate', 'proxy-revalidate', 's-maxage=60', 'max-age=60; must-revalidate'])(
+  'a stale copy may not stand in for a response that said %s',
+  (field) => {
+    expect(mayServeStale({ 'cache-control': field })).toBe(false)
+    expect(mayServeStale({ 'cache-control': 'max-age=60' })).toBe(true)
+  },
+)

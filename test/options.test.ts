@@ -1,0 +1,79 @@
+import { describe, expect, test } from 'vitest'
+import { CacheConfigurationError, CacheKeyError } from '../src/exceptions.ts'
+import { loadSettingsOf, stampsOf, windowsOf, type GetOrSetOptions } from '../src/options.ts'
+
+const LIMITS = { defaultTtlMs: 3_600_000, maxTtlMs: 86_400_000 }
+
+describe('windows', () => {
+  test('default to the default ttl, and to no stale windows', () => {
+    expect(windowsOf({}, LIMITS)).toEqual({ ttlMs: 3_600_000, swrMs: 0, graceMs: 0 })
+    expect(windowsOf({ ttl: undefined, swr: 0, grace: 0 }, LIMITS)).toEqual({ ttlMs: 3_600_000, swrMs: 0, graceMs: 0 })
+  })
+
+  test('are seconds, or carry their unit', () => {
+    expect(windowsOf({ ttl: 5, swr: '250ms', grace: '1h' }, LIMITS)).toEqual({
+      ttlMs: 5000,
+      swrMs: 250,
+      graceMs: 3_600_000,
+    })
+  })
+
+  test('are each clamped to the longest ttl', () => {
+    expect(windowsOf({ ttl: '2d', swr: '3d', grace: '4d' }, LIMITS)).toEqual({
+      ttlMs: 86_400_000,
+      swrMs: 86_400_000,
+      graceMs: 86_400_000,
+    })
+  })
+})
+
+describe('the settings of a load', () => {
+  test('leave out what nobody asked for', () => {
+    expect(loadSettingsOf('n', {}, LIMITS)).toEqual({
+      tags: ['n:n'],
+      windows: { ttlMs: 3_600_000, swrMs: 0, graceMs: 0 },
+      negativeTtlMs: undefined,
+      compress: undefined,
+      softTimeoutMs: undefined,
+      hardTimeoutMs: undefined,
+      signal: undefined,
+      isForced: undefined,
+    })
+  })
+
+  test('clamp the ttl of nothing as any other', () => {
+    expect(loadSettingsOf('', { negativeTtl: '2d' }, LIMITS).negativeTtlMs).toBe(86_400_000)
+    expect(loadSettingsOf('', { negativeTtl: 30 }, LIMITS).negativeTtlMs).toBe(30_000)
+  })
+
+  test.each([
+    [{ ttl: 0 }, 'ttl', 'a duration above zero', '0'],
+    [{ ttl: -1 }, 'ttl', 'a duration above zero', '-1'],
+    [{ ttl: '5' }, 'ttl', 'a duration above zero', "'5'"],
+    [{ ttl: null }, 'ttl', 'a duration above zero', 'null'],
+    [{ swr: 'soon' }, 'swr', 'a duration above zero', "'soon'"],
+    [{ grace: {} }, 'grace', 'a duration above zero', 'an object'],
+    [{ negativeTtl: -5 }, 'negativeTtl', 'a duration above zero', '-5'],
+    [{ softTimeout: '1 s' }, 'softTimeout', 'a duration above zero', "'1 s'"],
+    [{ hardTimeout: true }, 'hardTimeout', 'a duration above zero', 'true'],
+    [{ tags: 'red' }, 'tags', 'an array of strings', "'red'"],
+    [{ tags: null }, 'tags', 'an array of strings', 'null'],
+    [{ signal: {} }, 'signal', 'an AbortSignal', 'an object'],
+  ])('%o is refused by name', (options, path, expected, got) => {
+    expect(() => loadSettingsOf('', options as GetOrSetOptions, LIMITS)).toThrow(CacheConfigurationError)
+    expect(() => loadSettingsOf('', options as GetOrSetOptions, LIMITS)).toThrow(
+      expect.objectContaining({ faults: [{ path, expected: expect.stringContaining(expected), got }] }),
+    )
+  })
+})
+
+describe('stamps', () => {
+  test('are the namespace, then the tags', () => {
+    expect(stampsOf('users', ['red', 'blue'])).toEqual(['n:users', 't:red', 't:blue'])
+    expect(stampsOf('')).toEqual(['n:'])
+  })
+
+  test('a tag that is none is refused', () => {
+    expect(() => stampsOf('', ['ok', ''])).toThrow(CacheKeyError)
+  })
+})

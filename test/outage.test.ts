@@ -1,0 +1,288 @@
+/** What a cache does while Redis is away: nobody hangs, nobody is handed what may be old, and it comes back by itself. */
+import {
+  createCache,
+  RedisConnectionError,
+  type ApplicationConfig,
+  type CacheConfig,
+  type CacheManager,
+} from 'tidemark'
+import { ManualClock } from 'tidemark/testing'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { Loader } from './helpers/loader.ts'
+import { startRedis, type RedisServer } from './helpers/redis.ts'
+
+/** Every verb by which a caller asks for the cache itself. */
+const VERBS: [string, (cache: CacheManager) => Promise<unknown>][] = [
+  ['get', (cache) => cache.get('a')],
+  ['getMany', (cache) => cache.getMany(['a', 'b'])],
+  ['set', (cache) => cache.set('a', 1)],
+  ['setMany', (cache) => cache.setMany([['a', 1]])],
+  ['delete', (cache) => cache.delete('a')],
+  ['exists', (cache) => cache.exists(['a', 'b'])],
+  ['ttl', (cache) => cache.ttl('a')],
+  ['expire', (cache) => cache.expire('a', 60)],
+  ['begin', (cache) => cache.begin('a')],
+  ['invalidateTags', (cache) => cache.invalidateTags('red')],
+  ['clear', (cache) => cache.clear()],
+  ['clear of a namespace', (cache) => cache.clear({ namespace: 'n' })],
+]
+
+const TIMEOUT_MS = 300
+
+const unhandled: unknown[] = []
+const onUnhandled = (reason: unknown): void => void unhandled.push(reason)
+beforeAll(() => void process.on('unhandledRejection', onUnhandled))
+afterAll(() => void process.off('unhandledRejection', onUnhandled))
+
+let open: CacheManager[] = []
+let logged: string[] = []
+let keyPrefix = ''
+let tests = 0
+
+function make(url: string, settings: CacheConfig = {}, rest: ApplicationConfig = {}): CacheManager {
+  const logger = { info: () => {}, warn: (message: string) => logged.push(message), error: () => {} }
+  const redis = { url, socketTimeout: `${TIMEOUT_MS}ms`, socketConnectTimeout: `${TIMEOUT_MS}ms` } as const
+  const cache = createCache({ redis, cache: { keyPrefix, ...settings }, logger, ...rest })
+  open.push(cache)
+  return cache
+}
+
+beforeEach(() => {
+  logged = []
+  keyPrefix = `test-${tests++}:`
+})
+afterEach(async () => {
+  await Promise.all(open.map((cache) => cache.close()))
+  open = []
+  await new Promise(setImmediate)
+  expect(unhandled).toEqual([])
+})
+
+/** How long it took, in milliseconds. */
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const startedAt = performance.now()
+  await work()
+  return performance.now() - startedAt
+}
+
+/** Nobody listens there. */
+const REFUSING = 'redis://127.0.0.1:1'
+
+describe('Redis refuses connections', () => {
+  let cache: CacheManager
+
+  beforeEach(() => {
+    cache = make(REFUSING)
+  })
+
+  test.each(VERBS)('%s rejects', async (_, call) => {
+    await expect(call(cache)).rejects.toThrow(RedisConnectionError)
+    await expect(call(cache)).rejects.toThrow(/127\.0\.0\.1:1 cannot be reached.*ECONNREFUSED/)
+  })
+
+  test('ping is false', async () => {
+    expect(await cache.ping()).toBe(false)
+  })
+
+  test('getOrSet loads', async () => {
+    expect(await timed(() => cache.getOrSet('a', () => 1))).toBeLessThan(TIMEOUT_MS)
+    expect(await cache.getOrSet('a', () => null)).toBeNull()
+    expect(await cache.getOrSet('a', () => 2, { forceRefresh: true })).toBe(2)
+    expect(cache.getStatistics()).toMatchObject({ hits: 0, misses: 3, loads: 3 })
+  })
+
+  test('getOrSet loads once for all who ask at the same time, and hands them the same', async () => {
+    const loader = new Loader()
+    const calls = Array.from({ length: 200 }, () => cache.getOrSet('a', loader.load))
+    const run = await loader.started()
+    calls.push(...Array.from({ length: 20 }, () => cache.getOrSet('a', loader.load)))
+    await expect.poll(() => cache.getStatistics().coalesced).toBe(219)
+    run.resolve({ at: new Date(5), list: [1] })
+    for (const value of (await Promise.all(calls)) as { at: Date; list: number[] }[]) {
+      expect(value).toEqual({ at: new Date(5), list: [1] })
+      value.at.setTime(0)
+      expect(() => value.list.push(2)).toThrow(TypeError)
+    }
+    expect(loader.runs).toHaveLength(1)
+  })
+
+  test("a loader's own error passes through untouched", async () => {
+    const error = new Error('down')
+    await expect(cache.getOrSet('a', () => Promise.reject(error))).rejects.toBe(error)
+  })
+
+  test('an invalidation rejects, and who asks after it is not handed a load begun before', async () => {
+    for (const invalidate of [() => cache.delete('a'), () => cache.invalidateTags('red'), () => cache.clear()]) {
+      const loader = new Loader()
+      const own = cache.getOrSet('a', loader.load, { tags: ['red'] })
+      const run = await loader.started()
+      await expect(invalidate()).rejects.toThrow(RedisConnectionError)
+      expect(await cache.getOrSet('a', () => 'new', { tags: ['red'] })).toBe('new')
+      run.resolve('old')
+      expect(await own).toBe('old')
+    }
+  })
+
+  test("with onError: 'throw' getOrSet rejects, and runs no loader", async () => {
+    const strict = make(REFUSING, { onError: 'throw' })
+    const loader = new Loader()
+    await expect(strict.getOrSet('a', loader.load)).rejects.toThrow(RedisConnectionError)
+    await expect(strict.getOrSet('a', loader.load, { forceRefresh: true })).rejects.toThrow(RedisConnectionError)
+    expect(loader.runs).toHaveLength(0)
+  })
+
+  test('it is counted, told of with its key, and logged once', async () => {
+    const told: unknown[] = []
+    cache.on('error', (event) => told.push(event))
+    await cache.getOrSet('a', () => 1, { namespace: 'n' })
+    await expect(cache.get('b')).rejects.toThrow(RedisConnectionError)
+    expect(cache.getStatistics().errors).toBe(2)
+    expect(told).toEqual([
+      { error: expect.any(RedisConnectionError), key: 'a', namespace: 'n' },
+      { error: expect.any(RedisConnectionError), key: 'b', namespace: '' },
+    ])
+    expect(logged).toEqual([
+      expect.stringMatching(/^tidemark: Redis at .* \(ERR_CACHE_REDIS_CONNECTION, key "a" in namespace "n"\)$/),
+    ])
+  })
+})
+
+describe('Redis', () => {
+  let server: RedisServer
+  let cache: CacheManager
+
+  beforeAll(async () => {
+    server = await startRedis()
+  })
+  afterAll(() => server.stop())
+  beforeEach(async () => {
+    cache = make(server.url)
+    await cache.set('a', 1)
+  })
+
+  describe('is stopped in mid-work', () => {
+    afterEach(() => server.restart())
+
+    test('everything rejects or loads, and works again when it is back', async () => {
+      await server.kill()
+      for (const [, call] of VERBS) await expect(call(cache)).rejects.toThrow(RedisConnectionError)
+      expect(await cache.getOrSet('a', () => 2)).toBe(2)
+      expect(await cache.ping()).toBe(false)
+
+      await server.restart()
+      await expect.poll(() => cache.ping(), { timeout: 5000 }).toBe(true)
+      expect(await cache.get('a')).toBeUndefined()
+      expect(await cache.getOrSet('a', () => 3)).toBe(3)
+      await expect.poll(() => cache.get('a')).toBe(3)
+      for (const [, call] of VERBS) await call(cache)
+    })
+
+    test('a load that it interrupts is handed out, to its caller and to those who joined', async () => {
+      const loader = new Loader()
+      const own = cache.getOrSet('b', loader.load)
+      const run = await loader.started()
+      const joined = [cache.getOrSet('b', () => 'anew'), cache.getOrSet('b', () => 'anew')]
+      await cache.ping()
+      await server.kill()
+      run.resolve('own')
+      expect(await own).toBe('own')
+      // Nobody can confirm that no invalidation overtook it: who joined does not take it on trust.
+      expect(await Promise.all(joined)).toEqual(['anew', 'anew'])
+    })
+
+    test('a refresh that it interrupts does no harm', async () => {
+      const clock = new ManualClock()
+      const own = make(server.url, {}, { clock })
+      await own.set('b', 'old', { ttl: 1, swr: 60 })
+      clock.advance('1s')
+      const loader = new Loader()
+      expect(await own.getOrSet('b', loader.load)).toBe('old')
+      const run = await loader.started()
+      await server.kill()
+      run.resolve('new')
+      expect(await own.getOrSet('b', () => 'loaded')).toBe('loaded')
+    })
+
+    test('a token of begin rejects', async () => {
+      const token = await cache.begin('b')
+      await server.kill()
+      await expect(token.set(1)).rejects.toThrow(RedisConnectionError)
+      await expect(token.release()).rejects.toThrow(RedisConnectionError)
+      expect(cache.getStatistics().errors).toBe(2)
+    })
+  })
+
+  describe('is silent', () => {
+    beforeEach(() => server.pause())
+    afterEach(() => server.resume())
+
+    test('every verb rejects within the deadline', async () => {
+      const took = await timed(() =>
+        Promise.all(VERBS.map(([, call]) => expect(call(cache)).rejects.toThrow(RedisConnectionError))),
+      )
+      expect(took).toBeLessThan(2 * TIMEOUT_MS)
+      expect(await cache.ping()).toBe(false)
+    })
+
+    test('getOrSet loads within the deadline, once for all, and afterwards at once', async () => {
+      let loads = 0
+      const load = (): number => ++loads
+      const took = await timed(async () => {
+        const values = await Promise.all(Array.from({ length: 50 }, () => cache.getOrSet('a', load)))
+        expect(new Set(values)).toEqual(new Set([1]))
+      })
+      expect(took).toBeGreaterThanOrEqual(TIMEOUT_MS - 10)
+      expect(took).toBeLessThan(2 * TIMEOUT_MS)
+      expect(await timed(() => cache.getOrSet('a', load))).toBeLessThan(TIMEOUT_MS / 2)
+      expect(loads).toBe(2)
+    })
+
+    test("with onError: 'throw' it rejects within the deadline", async () => {
+      const strict = make(server.url, { onError: 'throw' })
+      const took = await timed(() => expect(strict.getOrSet('a', () => 1)).rejects.toThrow(RedisConnectionError))
+      expect(took).toBeLessThan(2 * TIMEOUT_MS)
+    })
+
+    test('it works again when it speaks again', async () => {
+      expect(await cache.getOrSet('a', () => 2)).toBe(2)
+      server.resume()
+      await expect.poll(() => cache.ping(), { timeout: 5000 }).toBe(true)
+      expect(await cache.get('a')).toBe(1)
+      expect(await cache.getOrSet('c', () => 3)).toBe(3)
+      await expect.poll(() => cache.get('c')).toBe(3)
+    })
+  })
+
+  test('who can ask it joins no load that could not: an invalidation may have overtaken that', async () => {
+    const other = make(server.url)
+    const loader = new Loader()
+    server.pause()
+    const cutOff = cache.getOrSet('b', loader.load, { tags: ['red'] })
+    const run = await loader.started()
+    server.resume()
+    await expect.poll(() => cache.ping(), { timeout: 5000 }).toBe(true)
+    await other.invalidateTags('red')
+    const next = cache.getOrSet('b', () => 'new', { tags: ['red'] })
+    await cache.ping()
+    run.resolve('old')
+    expect(await next).toBe('new')
+    expect(await cutOff).toBe('old')
+    await expect.poll(() => cache.get('b')).toBe('new')
+  })
+
+  test('closing while a load is under way hands out the load', async () => {
+    const loader = new Loader()
+    const own = cache.getOrSet('b', loader.load)
+    const run = await loader.started()
+    await cache.close()
+    run.resolve(1)
+    expect(await own).toBe(1)
+    await expect(cache.get('b')).rejects.toThrow('was closed by close()')
+  })
+
+  test('a fill under way is delivered before the connection is closed', async () => {
+    await cache.getOrSet('filled', () => 1)
+    await cache.close()
+    expect(await make(server.url).get('filled')).toBe(1)
+  })
+})

@@ -1,18 +1,18 @@
 /** CacheManager: validates, asks the store, counts. The whole way of a hit stands in `get` and `getOrSet`. */
 import type { Clock } from './clock.ts'
 import { toMs, type Duration } from './duration.ts'
-import { freshness } from './entry.ts'
+import { freshness, isDueEarly } from './entry.ts'
 import { describe } from './exceptions.ts'
 import type { CacheEventListener, CacheEventName } from './events.ts'
 import { draftOf, FillToken } from './fill-token.ts'
 import { assertKey, assertNamespace, assertTag, entryId, EVERYTHING, idsOf, tagStamp } from './key.ts'
 import type { LoadContext, LoadRequest, Loads } from './load.ts'
 import { handOut, valueOf } from './loaded.ts'
-import { loadSettingsOf, stampsOf } from './options.ts'
+import { invalidationOf, loadSettingsOf, stampsOf } from './options.ts'
 import type { GetOrSetOptions, InvalidateOptions, KeyOptions, SetOptions, TtlLimits } from './options.ts'
 import type { Statistics } from './statistics.ts'
 import type { RedisConnection } from './stores/redis/connection.ts'
-import type { EntryTimes, Store } from './stores/store.ts'
+import type { EntryTimes, InvalidationOptions, Store } from './stores/store.ts'
 import type { Telemetry } from './telemetry.ts'
 import { newToken } from './token.ts'
 
@@ -175,9 +175,9 @@ export class CacheManager {
    * @example
    * const user = await cache.getOrSet('user_1', () => db.user(1), { ttl: '5m', swr: '1m', namespace: 'users' })
    */
-  async getOrSet<T>(
+  async getOrSet<T, Stale = T>(
     key: string,
-    loader: (context: LoadContext<T>) => T | Promise<T>,
+    loader: (context: LoadContext<Stale>) => T | Promise<T>,
     options: GetOrSetOptions = {},
   ): Promise<T> {
     const { clock, telemetry, loads } = this.parts
@@ -188,7 +188,8 @@ export class CacheManager {
     const found = finding instanceof Promise ? await finding : finding
     const entry = found === 'cut off' ? undefined : found
     const state = entry && freshness(entry, clock.now())
-    if (entry !== undefined && state === 'fresh') {
+    const isDue = state === 'fresh' && options.earlyRefresh === true && isDueEarly(entry!, clock.now())
+    if (entry !== undefined && state === 'fresh' && !isDue) {
       telemetry.count('hit', key, namespace)
       return handOut(valueOf(entry)) as T
     }
@@ -203,9 +204,9 @@ export class CacheManager {
       run: loader as LoadRequest['run'],
       ...loadSettingsOf(namespace, options, this.parts),
     }
-    if (entry !== undefined && state === 'stale') {
+    if (entry !== undefined && (state === 'stale' || isDue)) {
       void loads.refresh(request)
-      telemetry.count('stale', key, namespace)
+      telemetry.count(isDue ? 'hit' : 'stale', key, namespace)
       return handOut(valueOf(entry)) as T
     }
     telemetry.count('miss', key, namespace)
@@ -244,9 +245,9 @@ export class CacheManager {
     const names = [tags].flat()
     names.forEach(assertTag)
     if (names.length === 0) return
-    const soft = options.soft === true
-    await this.#invalidate(names.map(tagStamp), soft)
-    this.parts.telemetry.events.emit('invalidate', { tags: names, soft })
+    const invalidation = invalidationOf(options)
+    await this.#invalidate(names.map(tagStamp), invalidation)
+    this.parts.telemetry.events.emit('invalidate', { tags: names, soft: options.soft === true })
   }
 
   /**
@@ -258,7 +259,7 @@ export class CacheManager {
   async clear(options?: KeyOptions): Promise<void> {
     const isEverything = options?.namespace === undefined && !this.#isView
     const namespace = isEverything ? undefined : this.#namespaceOf(options)
-    await this.#invalidate(namespace === undefined ? [EVERYTHING] : stampsOf(namespace), false)
+    await this.#invalidate(namespace === undefined ? [EVERYTHING] : stampsOf(namespace))
     this.parts.telemetry.events.emit('clear', { namespace })
   }
 
@@ -334,10 +335,10 @@ export class CacheManager {
     return times.filter((one, i) => i % 2 === 0 && (isFresh(one) || isFresh(times[i + 1]))).length
   }
 
-  async #invalidate(stamps: readonly string[], soft: boolean): Promise<void> {
+  async #invalidate(stamps: readonly string[], options?: InvalidationOptions): Promise<void> {
     const { store, loads, telemetry } = this.parts
     try {
-      await telemetry.watch(store.invalidate(stamps, soft))
+      await telemetry.watch(store.invalidate(stamps, options))
       telemetry.counters.invalidations++
     } finally {
       loads.flights.detachAll()

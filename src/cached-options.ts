@@ -87,6 +87,11 @@ const CACHED_CHECKS: Record<keyof CachedOptions, Check> = {
   hardTimeout: DURATION,
   negativeTtl: DURATION,
   compress: BOOLEAN,
+  earlyRefresh: BOOLEAN,
+  jitter: {
+    expected: 'a number from 0 to 1',
+    accepts: (value) => typeof value === 'number' && value >= 0 && value <= 1,
+  },
 }
 
 const CACHE_BUSTING_CHECKS: Record<keyof CacheBustingOptions, Check> = {

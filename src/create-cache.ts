@@ -7,10 +7,12 @@ import { loadConfig } from './config/load-config.ts'
 import { Events } from './events.ts'
 import { Loads } from './load.ts'
 import { Counters } from './statistics.ts'
+import { EntryTable } from './stores/entry-table.ts'
 import { MemoryStore } from './stores/memory.ts'
 import { RedisConnection, type ConnectionOptions } from './stores/redis/connection.ts'
 import { RedisStore } from './stores/redis/redis-store.ts'
 import type { Store } from './stores/store.ts'
+import { TieredStore } from './stores/tiered.ts'
 import { Telemetry } from './telemetry.ts'
 
 /** Stamps outlive every entry: ttl, swr and grace are each clamped to maxTtl. */
@@ -62,20 +64,18 @@ export function createCache(config?: ApplicationConfig): CacheManager {
 
 function makeStore({ cache, clock, redis, logger }: Config, connection: RedisConnection | undefined): Store {
   const stampsMs = WINDOWS * cache.maxTtl * 1000
+  const table = { ...cache.memory, strategy: cache.strategy }
   if (connection !== undefined && redis !== undefined) {
-    const { decodeResponses } = redis
-    return new RedisStore({
-      connection,
-      codec: makeCodec(cache),
-      keyPrefix: cache.keyPrefix,
-      stampsMs,
-      clock,
-      decodeResponses,
-    })
+    const { decodeResponses, onFailover } = redis
+    const { keyPrefix, l1 } = cache
+    const codec = makeCodec(cache)
+    const far = new RedisStore({ connection, codec, keyPrefix, stampsMs, clock, decodeResponses, onFailover })
+    if (l1 === false) return far
+    return new TieredStore({ near: new EntryTable(table), far, maxStalenessMs: l1.maxStaleness * 1000, clock })
   }
   if (!hasToldOfMemory) logger.info('tidemark: no Redis configured, entries are kept in the memory of this process')
   hasToldOfMemory = true
-  return new MemoryStore({ ...cache.memory, strategy: cache.strategy, stampsMs, clock })
+  return new MemoryStore({ ...table, stampsMs, clock })
 }
 
 function makeCodec(cache: Config['cache']): Codec {

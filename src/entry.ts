@@ -21,6 +21,8 @@ export interface Entry {
   readonly parentId: string | undefined
   /** The watermark before the load began: an invalidation stamped later than this makes the entry invalid. */
   readonly seq: number
+  /** Which life of the store's stamps `seq` belongs to. */
+  readonly epoch: string
   readonly storedAt: number
   readonly freshUntil: number
   readonly staleUntil: number
@@ -34,7 +36,7 @@ export interface Entry {
 }
 
 /** An entry to be filled or set: the store itself adds the watermark. */
-export interface EntryDraft extends Omit<Entry, 'seq'> {
+export interface EntryDraft extends Omit<Entry, 'seq' | 'epoch'> {
   /** Whether a store of bytes may compress it; undefined: as it was configured. */
   readonly compress?: boolean | undefined
 }
@@ -89,4 +91,13 @@ export function freshness(entry: Entry, now: number): Freshness {
 /** The entry after a soft invalidation: what was fresh of it is stale, served at once while a load refreshes it. */
 export function softened(entry: Entry): Entry {
   return { ...entry, freshUntil: 0 }
+}
+
+/**
+ * True if this caller should refresh a fresh entry early: with a chance that grows as its end comes near, and the sooner
+ * the longer its load takes (XFetch: Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede
+ * Prevention", VLDB 2015, with beta = 1).
+ */
+export function isDueEarly(entry: Entry, now: number): boolean {
+  return now - entry.loadMs * Math.log(Math.random()) >= entry.freshUntil
 }

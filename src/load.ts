@@ -5,7 +5,6 @@
  * joined gets it only once the store has confirmed that no invalidation overtook the load; otherwise it asks anew.
  * Where the store does not answer nobody can know, and only those share a load whom the store did not answer either.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from './clock.ts'
 import { snapshot } from './codec/snapshot.ts'
 import { toMs, type Duration } from './duration.ts'
@@ -15,7 +14,7 @@ import { Flight, Flights, type Patience } from './flight.ts'
 import { assertTag, tagStamp } from './key.ts'
 import { handOut, loadedFrom, valueOf, type Loaded } from './loaded.ts'
 import type { LoadSettings } from './options.ts'
-import type { Lease, MaybePromise, Store, Verdict } from './stores/store.ts'
+import type { Acquired, Lease, MaybePromise, Store, Verdict, Watch } from './stores/store.ts'
 import type { About, Telemetry } from './telemetry.ts'
 
 /** What a loader is told of its load, and may say about it. */
@@ -212,26 +211,38 @@ export class Loads {
 
   /** Asks for the lease until it is given, the entry is there, or `waitMs` are over. */
   async #claim(request: LoadRequest, waitMs: number, flight?: Flight<Led, Outcome>): Promise<Claim> {
-    const { id, tags, parentId, windows, isForced } = request
-    const { store, leaseMs } = this.#options
-    const parentMs = windows.ttlMs + windows.swrMs + windows.graceMs + leaseMs
     const until = performance.now() + waitMs
     let seen = request.found?.entryId
-    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LAST_PAUSE_MS)) {
-      try {
-        const acquired = await store.acquire(id, { tags, leaseMs, seen, steal: isForced === true, parentId, parentMs })
+    let watch: Watch | undefined
+    let pauseMs = FIRST_PAUSE_MS
+    try {
+      for (;;) {
+        const acquired = await this.#acquire(request, seen)
         if (acquired.outcome === 'lead') return acquired.lease
         if (acquired.outcome === 'hit') {
           if (this.#freshness(acquired.entry) === 'fresh') return acquired.entry
           seen = acquired.entry.entryId
           continue
         }
-      } catch (error) {
-        return this.#doWithout(error, request)
+        if (performance.now() + pauseMs > until) return 'busy'
+        // From the first refusal on, so that an end between two questions is not missed.
+        watch ??= this.#options.store.watch(request.id)
+        await watch.ended(pauseMs * (0.5 + Math.random() / 2))
+        flight?.signal.throwIfAborted()
+        pauseMs = Math.min(2 * pauseMs, LAST_PAUSE_MS)
       }
-      if (performance.now() + pauseMs > until) return 'busy'
-      await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal: flight?.signal })
+    } catch (error) {
+      if (flight?.signal.aborted === true) throw error
+      return this.#doWithout(error, request)
+    } finally {
+      watch?.stop()
     }
+  }
+
+  async #acquire({ id, tags, parentId, windows, isForced }: LoadRequest, seen: string | undefined): Promise<Acquired> {
+    const { store, leaseMs } = this.#options
+    const parentMs = windows.ttlMs + windows.swrMs + windows.graceMs + leaseMs
+    return store.acquire(id, { tags, leaseMs, seen, steal: isForced === true, parentId, parentMs })
   }
 
   async #run(request: LoadRequest, flight: Flight<Led, Outcome>, lease: Lease | undefined): Promise<Load> {
@@ -289,7 +300,7 @@ export class Loads {
 
     const isNothing = load.value === undefined && request.negativeTtlMs === undefined
     const kept = load.isSkipped || isNothing ? undefined : draft
-    const entry = kept && { seq: lease.seq, ...kept }
+    const entry = kept && { seq: lease.seq, epoch: lease.epoch, ...kept }
     const outcome = this.#end(request, lease, { tags: load.tags, draft: kept }).then((verdict) => {
       if (verdict === 'stored') return { ...joined, entry }
       return verdict === 'released' ? joined : 'anew'

@@ -3,6 +3,7 @@ import { toMs, type Duration } from './duration.ts'
 import type { Windows } from './entry.ts'
 import { CacheConfigurationError, describe } from './exceptions.ts'
 import { assertTag, namespaceStamp, tagStamp } from './key.ts'
+import type { InvalidationOptions } from './stores/store.ts'
 
 export interface KeyOptions {
   /** A key belongs to one namespace; `''` is the default one. Default: that of the cache (`cache.namespace`). */
@@ -19,6 +20,8 @@ export interface SetOptions extends KeyOptions {
   swr?: Duration | undefined
   /** How long after that it is kept, to be served only if a load fails or is late; at most `cache.maxTtl`. Default: not at all. */
   grace?: Duration | undefined
+  /** Shortens the ttl at random by up to this share of it, 0 to 1: what was stored together does not expire together. Default: 0. */
+  jitter?: number | undefined
   /** Whether it is compressed in Redis, if it is large enough. Default: `cache.compressionEnabled`. */
   compress?: boolean | undefined
 }
@@ -32,6 +35,11 @@ export interface GetOrSetOptions extends SetOptions {
   hardTimeout?: Duration | undefined
   /** The ttl of a result that is `null` or `undefined`; clamped to `cache.maxTtl`. Default: `null` is a value like others, `undefined` is not stored. */
   negativeTtl?: Duration | undefined
+  /**
+   * Lets a caller of a hit refresh it behind before its ttl ends: the likelier the nearer the end is and the longer the
+   * load takes. Default: false.
+   */
+  earlyRefresh?: boolean | undefined
   /** Ends this caller's wait; the loader's own signal aborts when nobody waits any more. */
   signal?: AbortSignal | undefined
 }
@@ -39,8 +47,16 @@ export interface GetOrSetOptions extends SetOptions {
 export interface InvalidateOptions {
   /** Keep what is invalidated as stale copies, to be served while it is refreshed. Default: false. */
   soft?: boolean | undefined
-  /** Resolve only when no process serves it from its memory either; without a memory tier that is always so. */
+  /**
+   * Resolve only when no process serves it from its memory (`cache.l1`) either: that takes as long as the memory may
+   * lag, half a second by default. Without `cache.l1` anywhere it is always so. Default: false.
+   */
   strict?: boolean | undefined
+  /**
+   * For so long refuse to store what bears one of the tags. For databases that show the old state for a while: a replica
+   * that lags, or a transaction that has not been committed yet. Default: not at all.
+   */
+  holdFor?: Duration | undefined
 }
 
 export interface TtlLimits {
@@ -68,11 +84,13 @@ export interface LoadSettings {
  *
  * @throws {CacheConfigurationError} that names the option
  */
-export function windowsOf(options: Pick<SetOptions, 'ttl' | 'swr' | 'grace'>, limits: TtlLimits): Windows {
-  const { ttl, swr, grace } = options
+export function windowsOf(options: Pick<SetOptions, 'ttl' | 'swr' | 'grace' | 'jitter'>, limits: TtlLimits): Windows {
+  const { ttl, swr, grace, jitter = 0 } = options
   const { defaultTtlMs, maxTtlMs } = limits
+  if (!(jitter >= 0 && jitter <= 1)) throw refused('jitter', 'a number from 0 to 1', jitter)
+  const ttlMs = ttl === undefined ? defaultTtlMs : Math.min(toMs(ttl, 'ttl'), maxTtlMs)
   return {
-    ttlMs: ttl === undefined ? defaultTtlMs : Math.min(toMs(ttl, 'ttl'), maxTtlMs),
+    ttlMs: ttlMs * (1 - jitter * Math.random()),
     swrMs: Math.min(optionalMs(swr, 'swr') ?? 0, maxTtlMs),
     graceMs: Math.min(optionalMs(grace, 'grace') ?? 0, maxTtlMs),
   }
@@ -104,6 +122,11 @@ export function loadSettingsOf(namespace: string, options: GetOrSetOptions, limi
     signal,
     isForced: options.forceRefresh,
   }
+}
+
+/** @throws {CacheConfigurationError} that names the option */
+export function invalidationOf({ soft = false, strict = false, holdFor }: InvalidateOptions): InvalidationOptions {
+  return { soft, strict, holdMs: optionalMs(holdFor, 'holdFor') ?? 0 }
 }
 
 /** Milliseconds of a duration that may be left out; `0` counts as left out. */

@@ -11,6 +11,7 @@ function entry(windows = { ttlMs: 100, swrMs: 20, graceMs: 3 }): Entry {
     bytes: 0,
     entryId: '0123456789abcdef',
     parentId: undefined,
+    epoch: '',
     seq: 0,
     loadMs: 0,
     tags: [],

@@ -93,6 +93,7 @@ function toEntry(header: EntryHeader, body: Buffer): Entry {
     entryId: header.entryId,
     parentId: header.parentId,
     seq: header.seq,
+    epoch: header.epoch,
     storedAt: header.storedAt,
     freshUntil: header.freshUntil,
     staleUntil: header.staleUntil,

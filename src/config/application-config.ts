@@ -215,6 +215,16 @@ export interface RedisConfig {
    */
   decodeResponses?: boolean | undefined
   /**
+   * What it means when another server answers than before (restart, failover): it may have forgotten invalidations, so
+   * `'invalidate'` makes all entries invalid; `'trust'` keeps them.
+   *
+   * Default `'invalidate'`. Environment: `REDIS_ON_FAILOVER`.
+   *
+   * @example
+   * createCache({ redis: { host: 'localhost', onFailover: 'trust' } })
+   */
+  onFailover?: 'invalidate' | 'trust' | undefined
+  /**
    * An ioredis or node-redis client of your own, never closed by the cache; what says where Redis is cannot stand beside it.
    *
    * Default: none. The `REDIS_*` variables are ignored with it.
@@ -299,8 +309,18 @@ export interface CacheConfig {
    * createCache({ cache: { enableStatistics: false } })
    */
   enableStatistics?: boolean | undefined
-  /** How much the embedded memory store may hold. No effect with Redis. */
+  /** How much memory may hold: the embedded store, or with Redis the tier in front of it (`l1`). */
   memory?: MemoryConfig | undefined
+  /**
+   * With Redis, a tier of memory in front of it: hits without a command, no older than `maxStaleness`.
+   *
+   * Default `false`; `true` is `{ maxStaleness: '500ms' }`. Environment: `CACHE_L1`, true, false or the staleness. No
+   * effect without Redis.
+   *
+   * @example
+   * createCache({ redis: { host: 'localhost' }, cache: { l1: { maxStaleness: '250ms' } } })
+   */
+  l1?: boolean | L1Config | undefined
   /**
    * What a fault of the cache does to `getOrSet`, `cached` and routes: `'serve'` runs the loader, `'throw'` rejects.
    *
@@ -350,4 +370,17 @@ export interface MemoryConfig {
    * createCache({ cache: { memory: { maxBytes: '256mb' } } })
    */
   maxBytes?: Bytes | undefined
+}
+
+/** How the tier of memory in front of Redis behaves. */
+export interface L1Config {
+  /**
+   * For how long at most an invalidation by another process may not be known here, in seconds or with a unit, 20ms to 1h.
+   *
+   * Default 500 ms. A shorter one asks Redis more often whether anything was missed: four times in this period.
+   *
+   * @example
+   * createCache({ redis: { host: 'localhost' }, cache: { l1: { maxStaleness: '1s' } } })
+   */
+  maxStaleness?: Duration | undefined
 }

@@ -47,6 +47,7 @@ interface RedisBehaviour {
   readonly healthCheckInterval: number
   readonly maxConnections: number
   readonly decodeResponses: boolean
+  readonly onFailover: 'invalidate' | 'trust'
 }
 
 /** How the cache behaves. */
@@ -63,6 +64,7 @@ export interface ResolvedCacheConfig {
   readonly strategy: 'LRU' | 'FIFO'
   readonly enableStatistics: boolean
   readonly memory: ResolvedMemoryConfig
+  readonly l1: false | ResolvedL1Config
   readonly onError: 'serve' | 'throw'
   /** Seconds. */
   readonly leaseTime: number
@@ -75,4 +77,10 @@ export interface ResolvedMemoryConfig {
   readonly maxEntries: number
   /** Bytes. */
   readonly maxBytes: number
+}
+
+/** How the tier of memory in front of Redis behaves. */
+export interface ResolvedL1Config {
+  /** Seconds. */
+  readonly maxStaleness: number
 }

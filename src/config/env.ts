@@ -24,6 +24,7 @@ export const VARIABLES: Readonly<Record<string, Exclude<FieldPath, CodeOnly>>> =
   REDIS_HEALTH_CHECK_INTERVAL: 'redis.healthCheckInterval',
   REDIS_MAX_CONNECTIONS: 'redis.maxConnections',
   REDIS_DECODE_RESPONSES: 'redis.decodeResponses',
+  REDIS_ON_FAILOVER: 'redis.onFailover',
   CACHE_DEFAULT_TTL: 'cache.defaultTtl',
   CACHE_MAX_TTL: 'cache.maxTtl',
   CACHE_KEY_PREFIX: 'cache.keyPrefix',
@@ -34,13 +35,14 @@ export const VARIABLES: Readonly<Record<string, Exclude<FieldPath, CodeOnly>>> =
   CACHE_ENABLE_STATISTICS: 'cache.enableStatistics',
   CACHE_MEMORY_MAX_ENTRIES: 'cache.memory.maxEntries',
   CACHE_MEMORY_MAX_BYTES: 'cache.memory.maxBytes',
+  CACHE_L1: 'cache.l1',
   CACHE_ON_ERROR: 'cache.onError',
   CACHE_LEASE_TIME: 'cache.leaseTime',
   CACHE_WAIT_TIME: 'cache.waitTime',
 }
 
 /** Names of ours without a meaning yet. To ignore them would send a process to a Redis that nobody meant. */
-const NOT_YET: readonly string[] = ['REDIS_CLUSTER_NODES', 'REDIS_SENTINELS', 'REDIS_SENTINEL_NAME', 'CACHE_L1']
+const NOT_YET: readonly string[] = ['REDIS_CLUSTER_NODES', 'REDIS_SENTINELS', 'REDIS_SENTINEL_NAME']
 
 /** What the environment says. An empty variable is not set; without `redis` the `REDIS_*` variables do not count. */
 export function readEnvironment(env: NodeJS.ProcessEnv, redis: boolean, faults: ConfigurationFault[]): Settings {

@@ -7,12 +7,19 @@ import type { Store } from '../stores/store.ts'
 import type {
   ApplicationConfig,
   CacheConfig,
+  L1Config,
   Logger,
   MemoryConfig,
   RedisClient,
   RedisConfig,
 } from './application-config.ts'
-import type { Config, RedisConnectionConfig, ResolvedCacheConfig, ResolvedMemoryConfig } from './config.ts'
+import type {
+  Config,
+  RedisConnectionConfig,
+  ResolvedCacheConfig,
+  ResolvedL1Config,
+  ResolvedMemoryConfig,
+} from './config.ts'
 import {
   bytes,
   choice,
@@ -21,6 +28,7 @@ import {
   flagOrOptions,
   integer,
   isField,
+  isPlainObject,
   object,
   secret,
   text,
@@ -70,6 +78,26 @@ const redisUrl: FieldOf<string, RedisUrlParts | undefined> = {
   secret: true,
 }
 
+const STALENESS = duration(0.5, ['20ms', '1h'])
+const TRUE_OR_FALSE = flag(false)
+
+const l1: FieldOf<boolean | L1Config, false | ResolvedL1Config> = {
+  expected: `true, false or { maxStaleness }, which is ${STALENESS.expected}`,
+  default: false,
+  parse: (value) => {
+    if (typeof value === 'boolean') return value && { maxStaleness: STALENESS.default }
+    if (!isPlainObject(value) || Object.keys(value).some((name) => name !== 'maxStaleness')) return undefined
+    const { maxStaleness: given = STALENESS.default } = value as { maxStaleness?: unknown }
+    const maxStaleness = STALENESS.parse(given)
+    return maxStaleness === undefined ? undefined : { maxStaleness }
+  },
+  fromText: (raw) => {
+    const value = TRUE_OR_FALSE.fromText(raw)
+    return typeof value === 'boolean' ? value : { maxStaleness: STALENESS.fromText(raw) }
+  },
+  secret: false,
+}
+
 const isKeyPrefix = (prefix: string): boolean => prefix !== '' && prefix.isWellFormed() && !/[{}]/.test(prefix)
 
 export const SCHEMA: Schema = {
@@ -90,6 +118,7 @@ export const SCHEMA: Schema = {
     healthCheckInterval: duration(30, TIMER_OR_OFF),
     maxConnections: integer(50, 1),
     decodeResponses: flag(true),
+    onFailover: choice(['invalidate', 'trust']),
     client: object<RedisClient, undefined>(undefined, 'an ioredis or node-redis client', {
       sendCommand: true,
       duplicate: true,
@@ -113,6 +142,7 @@ export const SCHEMA: Schema = {
       maxEntries: integer(10_000, 1),
       maxBytes: bytes(64 * 1024 * 1024, 1),
     },
+    l1,
     onError: choice(['serve', 'throw']),
     leaseTime: duration(5, TIMER),
     waitTime: duration(10, TIMER),
@@ -128,6 +158,7 @@ export const SCHEMA: Schema = {
     times: true,
     expire: true,
     invalidate: true,
+    watch: true,
     ping: true,
     listen: true,
     close: true,

@@ -14,8 +14,9 @@ export function hitVerdict(hit: Hit): CacheVerdict {
   return { xCache: hit.isStale ? 'STALE' : 'HIT', cacheStatus: `tidemark; hit; ttl=${hit.ttlSeconds}` }
 }
 
-/** The handler ran and its response is stored, or not for `reason`. */
-export function leadVerdict({ forward }: Lead, reason: string | undefined): CacheVerdict {
+/** The handler ran and its response is stored, or not because of `refusal`. */
+export function leadVerdict({ forward, obstacle }: Lead, refusal: string | undefined): CacheVerdict {
+  const reason = refusal ?? obstacle
   // Such a request is never answered from the cache, unless a response says that it may be.
   if (reason === 'authorization') return bypassVerdict(reason)
   const outcome = reason === undefined ? 'stored' : `detail=${reason}`

@@ -33,6 +33,8 @@ export interface LeadOptions {
   readonly forward: 'uri-miss' | 'stale' | 'request'
   /** The request bears an Authorization that the key does not know. */
   readonly isAuthorized: boolean
+  /** Why nothing will be stored whatever the response says; it is shared with those who wait all the same. */
+  readonly obstacle: 'unreachable' | 'authorization' | undefined
   /** What may be sent should the handler fail. */
   readonly standIn: () => Hit | undefined
   /** Told that nothing is stored, and why. */
@@ -43,6 +45,7 @@ export class Lead {
   readonly kind = 'lead'
   readonly id: string
   readonly forward: LeadOptions['forward']
+  readonly obstacle: LeadOptions['obstacle']
   readonly maxBodyBytes: number
   /** The encoded response, once it is known; undefined if nothing is to be stored. */
   readonly result: Promise<Buffer | undefined>
@@ -53,6 +56,7 @@ export class Lead {
     this.#options = options
     this.id = options.id
     this.forward = options.forward
+    this.obstacle = options.obstacle
     this.maxBodyBytes = options.policy.maxBodyBytes
     this.result = new Promise((resolve) => (this.#resolve = resolve))
   }

@@ -102,10 +102,8 @@ export class ResponseCache {
     const { key } = found
     if (this.#drops.get(key.id) !== undefined) return
     const run = (context: LoadControl): LeadResult => {
-      const lead = this.#lead({ ...found, isAuthorized: false }, context, {
-        forward: 'stale',
-        standIn: () => undefined,
-      })
+      const how = { forward: 'stale', obstacle: undefined, standIn: () => undefined } as const
+      const lead = this.#lead({ ...found, isAuthorized: false }, context, how)
       rerun(lead)
       return lead.result
     }
@@ -125,18 +123,18 @@ export class ResponseCache {
     const { isAuthorized } = found
     const drop = this.#drops.get(dropId(found))
     const isAlone = isAuthorized || drop === 'refused' || drop === 'failed'
-    // Without the lease nothing can be stored: nor was there a moment ago, and others may have something.
-    const isCutOff = found.isCutOff || (isAuthorized && drop !== undefined)
+    // A moment ago there was nothing to store, so it does not ask for the lease, which others may need.
+    const obstacle = found.isCutOff ? 'unreachable' : isAuthorized && drop !== undefined ? 'authorization' : undefined
     return new Promise((resolve, reject) => {
       let isLeading = false
       const run = (context: LoadControl): LeadResult => {
         isLeading = true
-        const lead = this.#lead(found, context, { forward, standIn: () => this.#standIn(found) })
+        const lead = this.#lead(found, context, { forward, obstacle, standIn: () => this.#standIn(found) })
         resolve(lead)
         return lead.result
       }
       this.#cache.parts.loads
-        .load({ ...this.#request(found), isAlone, isCutOff, run })
+        .load({ ...this.#request(found), isAlone, isCutOff: obstacle !== undefined, run })
         .then((loaded) => {
           if (!isLeading) resolve(this.#share(found, loaded, forward))
         })
@@ -153,7 +151,7 @@ export class ResponseCache {
     return standIn ?? this.#load(found, forward)
   }
 
-  #lead(found: Found, context: LoadControl, how: Pick<LeadOptions, 'forward' | 'standIn'>): Lead {
+  #lead(found: Found, context: LoadControl, how: Pick<LeadOptions, 'forward' | 'obstacle' | 'standIn'>): Lead {
     return new Lead({
       ...how,
       context,

@@ -1,19 +1,24 @@
-/**
- * The embedded store: entries in this process, bounded by number and by bytes, under the same contract as Redis.
- *
- * Nothing sweeps: an entry leaves when it is overwritten, removed, found invalid, or given up for room. Which one goes
- * first is the cache's strategy: the least recently used (LRU) or the oldest (FIFO).
- */
-import { LRUCache } from 'lru-cache'
+/** The embedded store: entries in this process, under the same contract as Redis. */
 import type { Clock } from '../clock.ts'
 import { softened, type Entry, type EntryDraft } from '../entry.ts'
+import { EVERYTHING } from '../key.ts'
 import { newToken } from '../token.ts'
+import { EntryTable, type EntryTableOptions } from './entry-table.ts'
 import { parentDraft } from './parent.ts'
-import type { Acquired, AcquireOptions, EntryTimes, Lease, Parent, Store, StoreListener, Verdict } from './store.ts'
+import type {
+  Acquired,
+  AcquireOptions,
+  EntryTimes,
+  InvalidationOptions,
+  Lease,
+  Parent,
+  Store,
+  StoreListener,
+  Verdict,
+  Watch,
+} from './store.ts'
+import { Watches } from './watches.ts'
 import { Watermark } from './watermark.ts'
-
-/** What an entry costs beside its value and its id: the objects around it, measured at 350 to 400 bytes. */
-const OVERHEAD_BYTES = 400
 
 /** Leases past their time that are kept although nobody has ended them; beyond it the oldest are given up. */
 const MAX_ABANDONED = 1000
@@ -21,10 +26,10 @@ const MAX_ABANDONED = 1000
 /** Stamps are microseconds, as those that Redis gives. */
 const MICROSECONDS = 1000
 
-export interface MemoryStoreOptions {
-  readonly maxEntries: number
-  readonly maxBytes: number
-  readonly strategy: 'LRU' | 'FIFO'
+/** Stamps of memory live as long as the process does. */
+const EPOCH = ''
+
+export interface MemoryStoreOptions extends EntryTableOptions {
   /** Stamps are kept this long: at least as long as any entry. */
   readonly stampsMs: number
   readonly clock: Clock
@@ -42,24 +47,17 @@ interface HeldLease {
  * const store = new MemoryStore({ maxEntries: 1000, maxBytes: 1e6, strategy: 'LRU', stampsMs: 86_400_000, clock: systemClock })
  */
 export class MemoryStore implements Store {
-  readonly #entries: LRUCache<string, Entry>
+  readonly #entries: EntryTable
   readonly #leases = new Map<string, HeldLease>()
+  /** Names whose fills are refused until the time that stands with them. */
+  readonly #onHold = new Map<string, number>()
+  readonly #watches = new Watches()
   readonly #watermark = new Watermark(0)
   readonly #options: MemoryStoreOptions
-  readonly #isFifo: boolean
-  #listener: StoreListener | undefined
 
   constructor(options: MemoryStoreOptions) {
     this.#options = options
-    this.#isFifo = options.strategy === 'FIFO'
-    this.#entries = new LRUCache({
-      max: options.maxEntries,
-      maxSize: options.maxBytes,
-      sizeCalculation: (entry, id) => Math.ceil(entry.bytes) + 2 * id.length + OVERHEAD_BYTES,
-      dispose: (_entry, id, reason) => {
-        if (reason === 'evict') this.#listener?.onEvict(id)
-      },
-    })
+    this.#entries = new EntryTable(options)
   }
 
   read(id: string, parentId?: string): Entry | undefined {
@@ -78,14 +76,14 @@ export class MemoryStore implements Store {
     }
     const token = newToken()
     const parent = options.parentId === undefined ? undefined : this.#ensureParent(options.parentId, token, options)
-    const lease: Lease = { id, token, seq: this.#watermark.seq, parent }
-    this.#hold(lease, options.leaseMs)
+    const lease: Lease = { id, token, seq: this.#watermark.seq, epoch: EPOCH, parent }
+    this.#grant(lease, options.leaseMs)
     return { outcome: 'lead', lease }
   }
 
   extend(lease: Lease, leaseMs: number): boolean {
     if (!this.#holds(lease)) return false
-    this.#hold(lease, leaseMs)
+    this.#grant(lease, leaseMs)
     return true
   }
 
@@ -93,27 +91,27 @@ export class MemoryStore implements Store {
     const verdict = this.release(lease, draft.tags)
     if (verdict === 'fenced') return verdict
     if (lease.parent !== undefined) this.#keepParent(lease.parent.id, draft)
-    this.#put(lease.id, { ...draft, seq: lease.seq })
+    this.#entries.set(lease.id, { ...draft, seq: lease.seq, epoch: EPOCH })
     return 'stored'
   }
 
   release(lease: Lease, tags: readonly string[]): Verdict {
     // A lease past its time that nobody took is still the one in force: a load that blocked this process may be stored.
     if (!this.#holds(lease)) return 'fenced'
-    this.#leases.delete(lease.id)
+    this.#endLease(lease.id)
     if (lease.parent !== undefined && !this.#isThere(lease.parent)) return 'fenced'
-    return this.#watermark.overtakes(lease.seq, tags) ? 'fenced' : 'released'
+    return this.#watermark.overtakes(lease.seq, tags) || this.#isOnHold(tags) ? 'fenced' : 'released'
   }
 
   set(id: string, draft: EntryDraft): void {
-    this.#leases.delete(id)
-    this.#put(id, { ...draft, seq: this.#watermark.seq })
+    this.#endLease(id)
+    this.#entries.set(id, { ...draft, seq: this.#watermark.seq, epoch: EPOCH })
   }
 
   remove(ids: readonly string[]): readonly (EntryTimes | undefined)[] {
     return ids.map((id) => {
       const entry = this.#valid(id)
-      this.#leases.delete(id)
+      this.#endLease(id)
       this.#entries.delete(id)
       return entry
     })
@@ -126,13 +124,14 @@ export class MemoryStore implements Store {
   expire(id: string, freshUntil: number): boolean {
     const entry = this.#valid(id)
     if (entry === undefined) return false
-    this.#put(id, { ...entry, freshUntil, staleUntil: freshUntil, graceUntil: freshUntil })
+    this.#entries.set(id, { ...entry, freshUntil, staleUntil: freshUntil, graceUntil: freshUntil })
     return true
   }
 
-  invalidate(stamps: readonly string[], soft: boolean): void {
+  invalidate(stamps: readonly string[], { soft = false, holdMs = 0 }: InvalidationOptions = {}): void {
     const now = this.#options.clock.now()
     this.#watermark.stamp(stamps, Math.max(now * MICROSECONDS, this.#watermark.seq + 1), soft)
+    this.#hold(stamps, now, holdMs)
     this.#watermark.prune((now - this.#options.stampsMs) * MICROSECONDS)
   }
 
@@ -140,8 +139,12 @@ export class MemoryStore implements Store {
     return true
   }
 
+  watch(id: string): Watch {
+    return this.#watches.watch(id)
+  }
+
   listen(listener: StoreListener): void {
-    this.#listener = listener
+    this.#entries.onEvict = (id) => listener.onEvict(id)
   }
 
   close(): Promise<void> {
@@ -151,7 +154,7 @@ export class MemoryStore implements Store {
   }
 
   #valid(id: string): Entry | undefined {
-    const entry = this.#isFifo ? this.#entries.peek(id) : this.#entries.get(id)
+    const entry = this.#entries.get(id)
     if (entry === undefined) return undefined
     const validity = this.#watermark.judge(entry)
     if (validity === 'valid') return entry
@@ -160,13 +163,7 @@ export class MemoryStore implements Store {
     return undefined
   }
 
-  #put(id: string, entry: Entry): void {
-    this.#entries.set(id, entry)
-    // An entry that alone exceeds maxBytes is not kept at all.
-    if (!this.#entries.has(id)) this.#listener?.onEvict(id)
-  }
-
-  #hold(lease: Lease, leaseMs: number): void {
+  #grant(lease: Lease, leaseMs: number): void {
     const now = this.#options.clock.now()
     // Taken out first, so that the map stays in the order in which leases of one length end.
     this.#leases.delete(lease.id)
@@ -187,6 +184,22 @@ export class MemoryStore implements Store {
     return !this.#watermark.overtakes(seq, tags)
   }
 
+  #endLease(id: string): void {
+    if (this.#leases.delete(id)) this.#watches.wake(id)
+  }
+
+  #hold(stamps: readonly string[], now: number, holdMs: number): void {
+    for (const [name, until] of this.#onHold) if (until <= now) this.#onHold.delete(name)
+    if (holdMs === 0) return
+    for (const name of stamps) this.#onHold.set(name, Math.max(now + holdMs, this.#onHold.get(name) ?? 0))
+  }
+
+  #isOnHold(tags: readonly string[]): boolean {
+    if (this.#onHold.size === 0) return false
+    const now = this.#options.clock.now()
+    return [EVERYTHING, ...tags].some((name) => (this.#onHold.get(name) ?? 0) > now)
+  }
+
   #holds(lease: Lease): boolean {
     return this.#leases.get(lease.id)?.lease.token === lease.token
   }
@@ -204,7 +217,7 @@ export class MemoryStore implements Store {
     const there = this.#parent(parentId)
     if (there !== undefined) return { id: parentId, entryId: there.entryId }
     const now = this.#options.clock.now()
-    this.#put(parentId, { ...parentDraft(token, options, now), seq: this.#watermark.seq })
+    this.#entries.set(parentId, { ...parentDraft(token, options, now), seq: this.#watermark.seq, epoch: EPOCH })
     return { id: parentId, entryId: token }
   }
 
@@ -213,6 +226,6 @@ export class MemoryStore implements Store {
     const entry = this.#parent(parentId)
     if (entry === undefined || entry.graceUntil >= child.graceUntil) return
     const { freshUntil, staleUntil, graceUntil } = child
-    this.#put(parentId, { ...entry, freshUntil, staleUntil, graceUntil })
+    this.#entries.set(parentId, { ...entry, freshUntil, staleUntil, graceUntil })
   }
 }

@@ -33,6 +33,8 @@ export interface Lease {
   readonly token: string
   /** The watermark before the load began. */
   readonly seq: number
+  /** Which life of the store's stamps `seq` belongs to. */
+  readonly epoch: string
   readonly parent: Parent | undefined
 }
 
@@ -62,6 +64,22 @@ export interface AcquireOptions {
   readonly parentId?: string | undefined
   /** How long a parent that had to be made is kept at least. */
   readonly parentMs?: number
+}
+
+export interface InvalidationOptions {
+  /** Keep what is invalidated as stale copies until a load replaces them. */
+  readonly soft?: boolean
+  /** Resolve only when no process serves it from a memory of its own either. */
+  readonly strict?: boolean
+  /** For so long refuse fills of what is invalidated: a database may still show the old state. */
+  readonly holdMs?: number
+}
+
+/** Somebody who waits for the end of a lease. */
+export interface Watch {
+  /** Resolves when the lease has ended since the last call, and after `withinMs` at the latest. */
+  ended(withinMs: number): Promise<void>
+  stop(): void
 }
 
 /** What became of a load: stored, released without storing anything, or refused because it was overtaken. */
@@ -103,7 +121,9 @@ export interface Store {
    * Stamp names. Hard: entries that bear one of them are gone. Soft: they remain as stale copies until a load replaces
    * them. It takes one command, whatever the number of entries.
    */
-  invalidate(stamps: readonly string[], soft: boolean): MaybePromise<void>
+  invalidate(stamps: readonly string[], options?: InvalidationOptions): MaybePromise<void>
+  /** Watch for the end of the lease of `id`; `stop` it when done. */
+  watch(id: string): Watch
   /** True if the store answers. Never rejects. */
   ping(): MaybePromise<boolean>
   /** Who is told of evictions, faults and bytes; one listener, the last. */

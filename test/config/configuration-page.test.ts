@@ -15,7 +15,7 @@ const rows = page
   .map(([, field = '', byDefault = '', variables = '', meaning = '']) => ({
     path: field.replaceAll('`', ''),
     byDefault: byDefault.replaceAll('`', ''),
-    variables: Array.from(variables.matchAll(/[A-Z_]+/g), ([variable]) => variable),
+    variables: Array.from(variables.matchAll(/[A-Z][A-Z0-9_]*/g), ([variable]) => variable),
     meaning,
   }))
 

@@ -24,6 +24,7 @@ describe('what is in force', () => {
         strategy: 'LRU',
         enableStatistics: true,
         memory: { maxEntries: 10_000, maxBytes: 67_108_864 },
+        l1: false,
         onError: 'serve',
         leaseTime: 5,
         waitTime: 10,
@@ -50,6 +51,7 @@ describe('what is in force', () => {
       healthCheckInterval: 30,
       maxConnections: 50,
       decodeResponses: true,
+      onFailover: 'invalidate',
     })
   })
 
@@ -145,6 +147,26 @@ describe('a loaded configuration', () => {
   })
 })
 
+describe('the memory in front of Redis', () => {
+  test.each([
+    [true, { maxStaleness: 0.5 }],
+    [{}, { maxStaleness: 0.5 }],
+    [{ maxStaleness: '250ms' }, { maxStaleness: 0.25 }],
+    [false, false],
+  ] as const)('is, for %j, %j', (l1, resolved) => {
+    expect(loadConfig({}, { cache: { l1 } }).cache.l1).toEqual(resolved)
+  })
+
+  test.each([
+    ['true', { maxStaleness: 0.5 }],
+    ['no', false],
+    ['2', { maxStaleness: 2 }],
+    ['100ms', { maxStaleness: 0.1 }],
+  ])('is, for CACHE_L1=%s, %j', (CACHE_L1, resolved) => {
+    expect(loadConfig({ CACHE_L1 }).cache.l1).toEqual(resolved)
+  })
+})
+
 describe('whether there is a Redis', () => {
   test('any of its variables asks for it', () => {
     expect(loadConfig({ REDIS_DECODE_RESPONSES: 'no' }).redis).toMatchObject({
@@ -189,6 +211,7 @@ describe('a client of your own', () => {
       'decodeResponses',
       'healthCheckInterval',
       'maxConnections',
+      'onFailover',
       'socketConnectTimeout',
       'socketKeepalive',
       'socketTimeout',

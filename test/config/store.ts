@@ -12,6 +12,7 @@ export const store: Store = {
   times: () => [],
   expire: () => false,
   invalidate: () => undefined,
+  watch: () => ({ ended: () => Promise.resolve(), stop: () => undefined }),
   ping: () => true,
   listen: () => undefined,
   close: () => Promise.resolve(),

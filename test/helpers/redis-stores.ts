@@ -23,6 +23,7 @@ export class RedisStores {
       stampsMs: 86_400_000,
       clock: systemClock,
       decodeResponses: true,
+      onFailover: 'invalidate',
       ...options,
     })
   }

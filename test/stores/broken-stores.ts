@@ -55,7 +55,8 @@ function methodsOf(store: MemoryStore): Store {
     remove: (ids) => store.remove(ids),
     times: (ids) => store.times(ids),
     expire: (id, freshUntil) => store.expire(id, freshUntil),
-    invalidate: (stamps, soft) => store.invalidate(stamps, soft),
+    invalidate: (stamps, options) => store.invalidate(stamps, options),
+    watch: (id) => store.watch(id),
     ping: () => store.ping(),
     listen: (listener) => store.listen(listener),
     close: () => store.close(),
@@ -552,12 +553,12 @@ const INVALIDATIONS: readonly BrokenStore[] = [
   {
     name: 'gives up what is invalidated softly',
     broken: ['what is invalidated softly remains as a stale copy until its grace is over'],
-    breakStore: (store) => ({ invalidate: (stamps) => store.invalidate(stamps, false) }),
+    breakStore: (store) => ({ invalidate: (stamps) => store.invalidate(stamps) }),
   },
   {
     name: 'keeps stale copies of everything',
     broken: ['what is invalidated both softly and not is gone, in whichever order'],
-    breakStore: (store) => ({ invalidate: (stamps) => store.invalidate(stamps, true) }),
+    breakStore: (store) => ({ invalidate: (stamps) => store.invalidate(stamps, { soft: true }) }),
   },
 ]
 

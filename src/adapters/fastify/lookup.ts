@@ -57,6 +57,12 @@ function sendHit(reply: FastifyReply, hit: Hit): void {
   reply.send(body.length === 0 ? undefined : body)
 }
 
+/** Gives up the lead of a request that is turned away behind the lookup: one of those who wait for it leads. */
+export function giveUpLead(reply: FastifyReply): void {
+  const captured = reply[CAPTURE]
+  if (captured !== null && captured !== 'untyped') captured.lead.drop('gone')
+}
+
 /** The first onSend hook of a cached route. */
 export const capturing: onSendHookHandler = function capture(_request, reply, ...[payload, done]) {
   const captured = reply[CAPTURE]

@@ -4,7 +4,7 @@ import { CacheManager } from '../../cache-manager.ts'
 import type { ApplicationConfig } from '../../config/application-config.ts'
 import { createCache } from '../../create-cache.ts'
 import { bustingHook } from './busting.ts'
-import { capturing, lookingUp, prepareReplies } from './lookup.ts'
+import { capturing, giveUpLead, lookingUp, prepareReplies } from './lookup.ts'
 import { listOf, pin } from './pinned-hooks.ts'
 import { rateLimitHook, type RateLimitHook } from './rate-limit.ts'
 import { isRefreshing } from './refresh.ts'
@@ -91,9 +91,16 @@ function serve(app: FastifyInstance, cache: CacheManager, route: RouteOptions): 
   if (rateLimit !== undefined) {
     const { stage, hook, ready } = rateLimitHook(rateLimit, route)
     app.addHook('onReady', ready)
-    // A refresh behind the caller's back is nobody's request.
-    const exempting: RateLimitHook['hook'] = async (request, reply) =>
-      isRefreshing(request) ? undefined : hook(request, reply)
+    const exempting: RateLimitHook['hook'] = async (request, reply) => {
+      // A refresh behind the caller's back is nobody's request.
+      if (isRefreshing(request)) return
+      try {
+        await hook(request, reply)
+      } catch (error) {
+        giveUpLead(reply)
+        throw error
+      }
+    }
     if (stage === 'preHandler' && cacheSpec !== undefined) behindLookup.push(exempting)
     else route[stage] = [...listOf(route[stage]), exempting]
   }

@@ -23,6 +23,8 @@ export interface RedisPort {
   readonly kind: 'ioredis' | 'node-redis'
   /** The client itself, for libraries that want one. */
   readonly native: unknown
+  /** The number of the database that commands go to. */
+  readonly db: number
   /** Whether a command sent now goes out now. */
   isReady(): boolean
   /** Send one command, its name in capitals first. Only while `isReady()`. */
@@ -35,6 +37,19 @@ export interface RedisPort {
   drop?(reason: Error): void
   /** End the connection for good; a client of the user's is left as it is. */
   close(): Promise<void>
+}
+
+/** A connection of its own that listens to channels. */
+export interface SubscriberPort extends Pick<RedisPort, 'listen' | 'connect' | 'close'> {
+  /** Who receives the messages of all channels; set before `connect`. */
+  onMessage(receive: (channel: string, message: Buffer) => void): void
+  /** Resolves when messages arrive from now on. A new connection starts without any channel. */
+  subscribe(channel: string): Promise<unknown>
+  unsubscribe(channel: string): Promise<unknown>
+  /** PING on this very connection; the answer comes behind every message that was published before. */
+  ping(): Promise<unknown>
+  /** End the connection at once and make a new one. */
+  drop(reason: Error): void
 }
 
 /** Where Redis is, and how to log in. */

@@ -13,6 +13,8 @@ import { openIoredis } from './ioredis.ts'
 import { Link, type LinkOptions } from './link.ts'
 import { adoptClient } from './open-client.ts'
 import { RedisReplyError } from './reply-error.ts'
+import type { Subscriber } from './subscriber.ts'
+import { subscriberFor } from './subscribers.ts'
 
 /** Where Redis is, or the client that leads there, and how long to wait for it. */
 export type ConnectionOptions = ConnectionBehaviour &
@@ -59,6 +61,7 @@ export class RedisConnection {
   readonly #linkOptions: LinkOptions
   readonly #primary: Link
   readonly #extras: Link[] = []
+  #greeting: (() => readonly Argument[]) | undefined
   #mayOpenAt = 0
   #idleSweep: NodeJS.Timeout | undefined
   #closing: Promise<void> | undefined
@@ -68,7 +71,7 @@ export class RedisConnection {
     this.#options = options
     const { commandTimeoutMs, healthCheckIntervalMs, server } = options
     const name = server === undefined ? 'Redis (redis.client)' : `Redis at ${addressOf(server)}`
-    this.#linkOptions = { commandTimeoutMs, healthCheckIntervalMs: 0, name }
+    this.#linkOptions = { commandTimeoutMs, healthCheckIntervalMs: 0, name, greeting: () => this.#greeting?.() }
     this.#primary =
       server === undefined
         ? new Link(adoptClient(options.client), this.#linkOptions)
@@ -82,6 +85,21 @@ export class RedisConnection {
 
   get kind(): RedisPort['kind'] {
     return this.#primary.port.kind
+  }
+
+  /** The number of the database that commands go to. */
+  get db(): number {
+    return this.#primary.port.db
+  }
+
+  /** From now on say this first on every new connection, before anything else; errors that it meets are ignored. */
+  greet(greeting: () => readonly Argument[]): void {
+    this.#greeting = greeting
+  }
+
+  /** The connection that listens: one for all caches of this process on one server. */
+  subscriber(): Subscriber {
+    return subscriberFor(this.#options)
   }
 
   /**

@@ -98,6 +98,7 @@ export class EntryReader {
       entryId: newToken(),
       parentId: undefined,
       seq: 0,
+      epoch: '',
       storedAt: clock.now(),
       ...windowsUntil(Infinity),
       loadMs: 0,

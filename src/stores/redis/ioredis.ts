@@ -6,7 +6,7 @@
  * lost, where otherwise it sends it again (an INCR ran twice) or forgets it (maxRetriesPerRequest of 1 and more).
  */
 import { Redis, type RedisOptions } from 'ioredis'
-import type { Argument, PortListener, RedisPort, Reply, ServerOptions } from './client.ts'
+import type { Argument, PortListener, RedisPort, Reply, ServerOptions, SubscriberPort } from './client.ts'
 
 const RETRY_FIRST_MS = 50
 const RETRY_MAX_MS = 2000
@@ -21,10 +21,12 @@ interface IoredisClient {
   readonly status: string
   readonly stream?: { readonly writable: boolean; cork(): void; uncork(): void }
   readonly options?: {
+    readonly db?: number | undefined
     readonly stringNumbers?: boolean | undefined
     readonly enableAutoPipelining?: boolean | undefined
   }
   callBuffer(name: string, args: Argument[]): Promise<unknown>
+  duplicate(override: RedisOptions): Redis
   connect(): Promise<unknown>
   on(event: string, listener: (error: Error) => void): unknown
   off(event: string, listener: (error: Error) => void): unknown
@@ -43,7 +45,18 @@ export function isIoredis(client: unknown): client is IoredisClient {
 
 /** A client of our own; it connects on `connect()`. */
 export function openIoredis(server: ServerOptions): RedisPort {
-  return new OwnIoredis(server)
+  return new OwnIoredis(new Redis({ ...serverOptions(server), ...BEHAVIOUR }), server)
+}
+
+/** A connection of our own that listens. */
+export function openIoredisSubscriber(server: ServerOptions): SubscriberPort {
+  return new IoredisSubscriber(new Redis({ ...serverOptions(server), ...BEHAVIOUR }), server)
+}
+
+/** A connection that listens, beside the user's client and to where that one leads. */
+export function duplicateIoredisSubscriber(client: IoredisClient, connectTimeoutMs: number): SubscriberPort {
+  const db = client.options?.db ?? 0
+  return new IoredisSubscriber(client.duplicate(BEHAVIOUR), { db, keepAlive: true, connectTimeoutMs })
 }
 
 /** The user's client: we listen and send, and never end its connection. */
@@ -51,11 +64,14 @@ export function adoptIoredis(client: IoredisClient): RedisPort {
   return new UsersIoredis(client)
 }
 
+type OwnServer = Pick<ServerOptions, 'db' | 'keepAlive' | 'connectTimeoutMs'>
+
 class OwnIoredis implements RedisPort {
   readonly kind = 'ioredis'
   readonly native: Redis
+  readonly db: number
   readonly send: RedisPort['send']
-  readonly #server: ServerOptions
+  readonly #server: OwnServer
   #listener: PortListener | undefined
   #isVerified = false
   #isClosed = false
@@ -65,9 +81,9 @@ class OwnIoredis implements RedisPort {
   #loginTimer: NodeJS.Timeout | undefined
   #retryTimer: NodeJS.Timeout | undefined
 
-  constructor(server: ServerOptions) {
-    const client = new Redis(redisOptions(server))
+  constructor(client: Redis, server: OwnServer) {
     this.native = client
+    this.db = server.db
     this.#server = server
     this.send = corkedSend(client)
     // The first of an attempt says why; those after it are the connection being torn down.
@@ -147,15 +163,35 @@ class OwnIoredis implements RedisPort {
   }
 }
 
+class IoredisSubscriber extends OwnIoredis implements SubscriberPort {
+  onMessage(receive: (channel: string, message: Buffer) => void): void {
+    this.native.on('messageBuffer', (channel: Buffer, message: Buffer) => receive(channel.toString(), message))
+  }
+
+  subscribe(channel: string): Promise<unknown> {
+    return this.native.subscribe(channel)
+  }
+
+  unsubscribe(channel: string): Promise<unknown> {
+    return this.native.unsubscribe(channel)
+  }
+
+  ping(): Promise<unknown> {
+    return this.send(['PING'])
+  }
+}
+
 class UsersIoredis implements RedisPort {
   readonly kind = 'ioredis'
   readonly native: IoredisClient
+  readonly db: number
   readonly send: RedisPort['send']
   #listener: PortListener | undefined
   #lastError: Error | undefined
 
   constructor(client: IoredisClient) {
     this.native = client
+    this.db = client.options?.db ?? 0
     this.send = corkedSend(client)
     client.on('error', this.#onError)
     client.on('ready', this.#onReady)
@@ -236,7 +272,7 @@ function isWritable(client: IoredisClient): boolean {
   return client.status === 'ready' && client.stream?.writable !== false
 }
 
-function redisOptions(server: ServerOptions): Omit<RedisOptions, 'replyMapping'> {
+function serverOptions(server: ServerOptions): Omit<RedisOptions, 'replyMapping'> {
   const { ssl, username, password } = server
   return {
     ...(server.path === undefined ? { host: server.host, port: server.port } : { path: server.path }),
@@ -245,19 +281,24 @@ function redisOptions(server: ServerOptions): Omit<RedisOptions, 'replyMapping'>
     ...(ssl !== false && { tls: ssl === true ? {} : ssl }),
     db: server.db,
     connectTimeout: server.connectTimeoutMs,
-    disconnectTimeout: GOODBYE_MS,
-    keepAlive: KEEP_ALIVE_DELAY_MS,
-    lazyConnect: true,
-    retryStrategy: null,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    // RESP2: what we send has the same replies in both, and proxies that know no HELLO are out there.
-    protocol: 2,
-    // INFO, which restricted users may not call. `#verify` does what it is for.
-    enableReadyCheck: false,
     connectionName: 'tidemark',
-    disableClientInfo: true,
   }
+}
+
+/** How every client of our own behaves. */
+const BEHAVIOUR: Omit<RedisOptions, 'replyMapping'> = {
+  disconnectTimeout: GOODBYE_MS,
+  keepAlive: KEEP_ALIVE_DELAY_MS,
+  lazyConnect: true,
+  retryStrategy: null,
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  autoResubscribe: false,
+  // RESP2: what we send has the same replies in both, and proxies that know no HELLO are out there.
+  protocol: 2,
+  // INFO, which restricted users may not call. `#verify` does what it is for.
+  enableReadyCheck: false,
+  disableClientInfo: true,
 }
 
 /** At once after a loss, then 50 ms doubling up to 2 s, of which half is chance: a restarted server is not stormed. */

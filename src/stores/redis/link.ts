@@ -26,6 +26,8 @@ export interface LinkOptions {
   readonly commandTimeoutMs: number
   /** PING after so long without a command; 0 is never. */
   readonly healthCheckIntervalMs: number
+  /** The first command on every new connection, before any that waits; what comes of it is nobody's business. */
+  readonly greeting?: () => readonly Argument[] | undefined
   /** How messages call it: `Redis at 127.0.0.1:6379`. */
   readonly name: string
   /** The connection was lost, or could not be made, and the link is of no use any more. Without it, it tries again. */
@@ -92,6 +94,8 @@ export class Link implements PortListener {
     if (this.#state === 'closed') return
     this.#state = 'up'
     this.#cause = undefined
+    const greeting = this.#options.greeting?.()
+    if (greeting !== undefined) this.#write(this.#enqueue({ args: greeting, resolve: ignore, reject: ignore }))
     for (const pending of this.#unsettled()) {
       if (pending.answersBefore === undefined) this.#write(pending)
     }
@@ -282,3 +286,5 @@ export class Link implements PortListener {
 function nameOf(args: readonly Argument[]): string {
   return String(args[0])
 }
+
+function ignore(): void {}

@@ -13,6 +13,13 @@ export interface WatermarkState {
   readonly seq: number
 }
 
+/** What an invalidation did: the stamps it gave, and the seq until then. */
+export interface Invalidation extends WatermarkState {
+  readonly before: number
+  readonly isSoft: boolean
+  readonly names: readonly string[]
+}
+
 /** Asks Redis for the stamps after `since`: the reply of the SYNC script. */
 export type Sync = (epoch: string, since: number) => Promise<readonly Buffer[]>
 
@@ -47,6 +54,33 @@ export class Mirror {
     return this.#catchUp(state).then((caughtUp) => (caughtUp ? this.#stamps.judge(entry) : 'invalid'))
   }
 
+  /** How an entry that was kept stands by what is known here; whether that is current is for others to know. */
+  judgeKept(entry: Stamped & { readonly epoch: string }): Validity {
+    return entry.epoch === this.#epoch ? this.#stamps.judge(entry) : 'invalid'
+  }
+
+  /** Takes over an invalidation heard of; false if something before it was missed. */
+  apply({ epoch, before, seq, floor, isSoft, names }: Invalidation): boolean {
+    if (epoch !== this.#epoch) return false
+    if (seq <= this.#stamps.seq) return true
+    if (before > this.#stamps.seq) return false
+    this.#stamps.stamp(names, seq, isSoft)
+    this.#stamps.raise({ floor, seq })
+    return true
+  }
+
+  /** Brings the copy up to what Redis holds now. */
+  async sync(): Promise<void> {
+    // One that is under way may have begun too early.
+    await this.#syncing?.catch(() => undefined)
+    await this.#pulling()
+  }
+
+  #pulling(): Promise<void> {
+    this.#syncing ??= this.#pull().finally(() => (this.#syncing = undefined))
+    return this.#syncing
+  }
+
   #covers(state: WatermarkState): boolean {
     return this.#epoch === state.epoch && this.#stamps.seq >= state.seq
   }
@@ -56,8 +90,7 @@ export class Mirror {
     while (!this.#covers(state)) {
       // A sync under way may have begun before `state` was; if it did not reach it, the next one does.
       const isOwn = this.#syncing === undefined
-      this.#syncing ??= this.#pull().finally(() => (this.#syncing = undefined))
-      await this.#syncing
+      await this.#pulling()
       if (isOwn) break
     }
     return this.#covers(state)

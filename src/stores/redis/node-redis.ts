@@ -1,14 +1,23 @@
 /** The port over a node-redis client that the user brought (the package `redis`, from version 5 on). */
-import type { Argument, PortListener, RedisPort, Reply } from './client.ts'
+import type { Argument, PortListener, RedisPort, Reply, SubscriberPort } from './client.ts'
 
 /** What of node-redis a port needs. */
 interface NodeRedisClient {
   readonly isOpen: boolean
   readonly isReady: boolean
+  readonly options?: { readonly database?: number | undefined } | undefined
   sendCommand(args: readonly Argument[], options: object): Promise<unknown>
   connect(): Promise<unknown>
   on(event: string, listener: (error: Error) => void): unknown
   off(event: string, listener: (error: Error) => void): unknown
+  duplicate(): NodeRedisSubscription
+}
+
+interface NodeRedisSubscription extends NodeRedisClient {
+  subscribe(channel: string, receive: (message: Buffer, channel: Buffer) => void, asBuffers: true): Promise<unknown>
+  unsubscribe(channel: string): Promise<unknown>
+  ping(): Promise<unknown>
+  destroy(): void
 }
 
 /**
@@ -40,13 +49,87 @@ export function adoptNodeRedis(client: NodeRedisClient): RedisPort {
   return new UsersNodeRedis(client)
 }
 
+/** A connection that listens, beside the user's client and to where that one leads. */
+export function duplicateNodeRedisSubscriber(client: NodeRedisClient): SubscriberPort {
+  return new NodeRedisSubscriber(client)
+}
+
+const RECONNECT_MS = 100
+
+/** Each connection is a client of its own: what node-redis would do by itself on a reconnect stays under our control. */
+class NodeRedisSubscriber implements SubscriberPort {
+  readonly #origin: NodeRedisClient
+  #client: NodeRedisSubscription | undefined
+  #listener: PortListener | undefined
+  #receive: (channel: string, message: Buffer) => void = () => {}
+  #retry: NodeJS.Timeout | undefined
+  #isClosed = false
+
+  constructor(origin: NodeRedisClient) {
+    this.#origin = origin
+  }
+
+  listen(listener: PortListener): void {
+    this.#listener = listener
+  }
+
+  onMessage(receive: (channel: string, message: Buffer) => void): void {
+    this.#receive = receive
+  }
+
+  connect(): void {
+    const client = this.#origin.duplicate()
+    this.#client = client
+    client.on('ready', () => this.#listener?.onUp())
+    client.on('error', (error) => {
+      if (this.#client === client) this.drop(error)
+    })
+    client.connect().catch((error: unknown) => {
+      if (this.#client === client && error instanceof Error) this.drop(error)
+    })
+  }
+
+  async subscribe(channel: string): Promise<void> {
+    await this.#client?.subscribe(channel, (message, from) => this.#receive(from.toString(), message), true)
+  }
+
+  async unsubscribe(channel: string): Promise<void> {
+    await this.#client?.unsubscribe(channel)
+  }
+
+  ping(): Promise<unknown> {
+    return this.#client?.ping() ?? Promise.reject(new Error('not connected'))
+  }
+
+  drop(reason: Error): void {
+    this.#end()
+    this.#listener?.onDown(reason)
+    if (!this.#isClosed) this.#retry = setTimeout(() => this.connect(), RECONNECT_MS).unref()
+  }
+
+  close(): Promise<void> {
+    this.#isClosed = true
+    clearTimeout(this.#retry)
+    this.#end()
+    return Promise.resolve()
+  }
+
+  #end(): void {
+    const client = this.#client
+    this.#client = undefined
+    if (client?.isOpen === true) client.destroy()
+  }
+}
+
 class UsersNodeRedis implements RedisPort {
   readonly kind = 'node-redis'
   readonly native: NodeRedisClient
+  readonly db: number
   #listener: PortListener | undefined
 
   constructor(client: NodeRedisClient) {
     this.native = client
+    this.db = client.options?.database ?? 0
     // Without a listener for 'error' a lost connection would end the process.
     client.on('error', this.#onError)
     client.on('ready', this.#onReady)

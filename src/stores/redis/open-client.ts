@@ -1,8 +1,8 @@
 /** Which port stands over which client. */
 import { CacheConfigurationError } from '../../exceptions.ts'
-import type { RedisPort } from './client.ts'
-import { adoptIoredis, isIoredis } from './ioredis.ts'
-import { adoptNodeRedis, isNodeRedis } from './node-redis.ts'
+import type { RedisPort, SubscriberPort } from './client.ts'
+import { adoptIoredis, duplicateIoredisSubscriber, isIoredis } from './ioredis.ts'
+import { adoptNodeRedis, duplicateNodeRedisSubscriber, isNodeRedis } from './node-redis.ts'
 
 /**
  * A port over a client that the user brought.
@@ -15,6 +15,13 @@ export function adoptClient(client: unknown): RedisPort {
     return adoptIoredis(client)
   }
   if (isNodeRedis(client)) return adoptNodeRedis(client)
+  throw refused('an ioredis client or a node-redis client', nameOf(client))
+}
+
+/** A connection that listens, beside a client that the user brought. */
+export function duplicateClient(client: unknown, connectTimeoutMs: number): SubscriberPort {
+  if (isIoredis(client)) return duplicateIoredisSubscriber(client, connectTimeoutMs)
+  if (isNodeRedis(client)) return duplicateNodeRedisSubscriber(client)
   throw refused('an ioredis client or a node-redis client', nameOf(client))
 }
 

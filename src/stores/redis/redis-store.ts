@@ -3,21 +3,47 @@
  *
  * A read is one MGET of the entry, its parent and the watermark. Everything that writes is one script.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../../clock.ts'
 import { STAMP_BYTES, readEntryId, type Codec } from '../../codec/codec.ts'
 import type { Entry, EntryDraft } from '../../entry.ts'
 import { newEpoch, newToken } from '../../token.ts'
 import { parentDraft } from '../parent.ts'
-import type { Acquired, AcquireOptions, EntryTimes, Lease, Store, StoreListener, Verdict } from '../store.ts'
+import type {
+  Acquired,
+  AcquireOptions,
+  EntryTimes,
+  InvalidationOptions,
+  Lease,
+  Store,
+  StoreListener,
+  Verdict,
+  Watch,
+} from '../store.ts'
+import { Watches } from '../watches.ts'
+import type { Validity } from '../watermark.ts'
 import type { Argument, Reply } from './client.ts'
 import type { RedisConnection, Script } from './connection.ts'
+import { Coherence } from './coherence.ts'
 import { EntryReader, type FoundHeader } from './entry-reader.ts'
 import { Mirror } from './mirror.ts'
 import { ReadBatch } from './read-batch.ts'
-import { ACQUIRE, EXPIRE, EXTEND, FILL, HEADERS, INVALIDATE, REMOVE, SET, SYNC } from './scripts.ts'
+import { ACQUIRE, EXPIRE, EXTEND, FILL, GREET, HEADERS, INVALIDATE, JOIN, REMOVE, SET, SYNC } from './scripts.ts'
+import { Undelivered } from './undelivered.ts'
 
 /** So many entries per REMOVE or HEADERS: a script holds the server up for well under a millisecond. */
 const CHUNK = 200
+
+/** Names whose fills are refused for a while, and what is known of servers and stores: keys below the root. */
+const HOLDS = 'h'
+const META = 'm'
+
+/** A memory in front of this store. */
+export interface Tier {
+  onRemoved(ids: readonly string[]): void
+  /** Nothing that is kept may be relied on. */
+  onDoubt(): void
+}
 
 export interface RedisStoreOptions {
   readonly connection: RedisConnection
@@ -29,6 +55,8 @@ export interface RedisStoreOptions {
   readonly clock: Clock
   /** A plain string of another program is returned as a string; false: as a Buffer. */
   readonly decodeResponses: boolean
+  /** What another server than before (restart, failover) means: its entries are invalid, or trusted. */
+  readonly onFailover: 'invalidate' | 'trust'
 }
 
 /**
@@ -41,7 +69,14 @@ export class RedisStore implements Store {
   readonly #options: RedisStoreOptions
   readonly #codec: Codec
   readonly #root: string
-  readonly #metaKeys: readonly [watermark: string, stamps: string]
+  readonly #metaKeys: readonly [watermark: string, stamps: string, channel: string]
+  /** The name of this store in messages. */
+  readonly #origin = newEpoch()
+  readonly #watches = new Watches()
+  readonly #undelivered: Undelivered
+  #coherence: Coherence | undefined
+  #tier: Tier | undefined
+  #maxStalenessMs = 0
   readonly #reads: ReadBatch
   readonly #mirror: Mirror
   readonly #reader: EntryReader
@@ -54,14 +89,25 @@ export class RedisStore implements Store {
     this.#codec = codec
     // One shard: standalone Redis needs no more, and every command stays on one slot.
     this.#root = `${options.keyPrefix}{#0}`
-    this.#metaKeys = [`${this.#root}w`, `${this.#root}t`]
+    // Channels know no SELECT: the name tells the databases of one server apart.
+    this.#metaKeys = [`${this.#root}w`, `${this.#root}t`, `${this.#root}x:${connection.db}`]
     this.#reads = new ReadBatch((args) => connection.send(args), this.#metaKeys[0])
     this.#mirror = new Mirror((epoch, since) => this.#sync(epoch, since))
     const onFault = (error: Parameters<StoreListener['onFault']>[0]): void => this.#listener?.onFault(error)
     this.#reader = new EntryReader({ codec, clock, decodeResponses, mirror: this.#mirror, onFault })
+    this.#undelivered = new Undelivered({
+      remove: (ids) => this.#headers(REMOVE, ids),
+      invalidate: (stamps, soft) => this.#invalidate(stamps, { soft }),
+    })
+    connection.greet(() => {
+      const keys = this.#keys([META])
+      const args = [this.#call(), options.onFailover === 'invalidate' ? '1' : '']
+      return ['EVAL', GREET.lua, String(keys.length), ...keys, ...args]
+    })
   }
 
   async read(id: string, parentId?: string): Promise<Entry | undefined> {
+    if (!this.#undelivered.isEmpty) await this.#undelivered.replay()
     const raw = await this.#reads.read(this.#root + id, parentId === undefined ? undefined : this.#root + parentId)
     if (raw.entry === null) return undefined
     this.#listener?.onBytes(raw.entry.length, 0)
@@ -71,6 +117,7 @@ export class RedisStore implements Store {
   }
 
   async acquire(id: string, options: AcquireOptions): Promise<Acquired> {
+    if (!this.#undelivered.isEmpty) await this.#undelivered.replay()
     const token = newToken()
     let { seen } = options
     for (;;) {
@@ -100,8 +147,8 @@ export class RedisStore implements Store {
     const { id, parent } = lease
     const tail = await this.#codec.encode(draft, id)
     const lifetime = ms(draft.graceUntil - draft.storedAt)
-    const keys = [id, leaseId(id)]
-    const args: Argument[] = [newEpoch(), bytesOf(lease.token), tail, lifetime]
+    const keys = [id, leaseId(id), HOLDS]
+    const args: Argument[] = [bytesOf(lease.token), tail, lifetime]
     if (parent === undefined) {
       args.push('', '')
     } else {
@@ -115,20 +162,25 @@ export class RedisStore implements Store {
   }
 
   async release({ id, token, parent }: Lease, tags: readonly string[]): Promise<Verdict> {
-    const keys = [id, leaseId(id), ...(parent === undefined ? [] : [parent.id])]
-    const args = [newEpoch(), bytesOf(token), '', ms(1), bytesOf(parent?.entryId ?? ''), '', ...tags]
+    const keys = [id, leaseId(id), HOLDS, ...(parent === undefined ? [] : [parent.id])]
+    const args = [bytesOf(token), '', ms(1), bytesOf(parent?.entryId ?? ''), '', ...tags]
     return (await this.#run(FILL, keys, args)) === 1 ? 'released' : 'fenced'
   }
 
   async set(id: string, draft: EntryDraft): Promise<void> {
     const tail = await this.#codec.encode(draft, id)
-    await this.#run(SET, [id, leaseId(id)], [newEpoch(), tail, ms(draft.graceUntil - draft.storedAt)])
+    await this.#run(SET, [id, leaseId(id)], [tail, ms(draft.graceUntil - draft.storedAt)])
     this.#listener?.onBytes(0, tail.length + STAMP_BYTES)
   }
 
   async remove(ids: readonly string[]): Promise<readonly (EntryTimes | undefined)[]> {
-    const found = await this.#headers(REMOVE, ids)
-    return found.map((header) => header?.times)
+    try {
+      const found = await this.#headers(REMOVE, ids)
+      return found.map((header) => header?.times)
+    } catch (error) {
+      this.#undelivered.addIds(ids)
+      throw error
+    }
   }
 
   async times(ids: readonly string[]): Promise<readonly (EntryTimes | undefined)[]> {
@@ -145,8 +197,32 @@ export class RedisStore implements Store {
     }
   }
 
-  async invalidate(stamps: readonly string[], soft: boolean): Promise<void> {
-    await this.#run(INVALIDATE, [], [newEpoch(), ms(this.#options.stampsMs), soft ? '~' : '', ...stamps])
+  async invalidate(stamps: readonly string[], options: InvalidationOptions = {}): Promise<void> {
+    try {
+      const stalenessMs = await this.#invalidate(stamps, options)
+      // Every process either hears of it before its knowledge is older than that, or stops to serve from its memory.
+      if (options.strict === true && stalenessMs > 0) await sleep(stalenessMs)
+    } catch (error) {
+      this.#undelivered.addStamps(stamps, options.soft === true)
+      throw error
+    }
+  }
+
+  watch(id: string): Watch {
+    this.#listenToOthers()
+    return this.#watches.watch(id)
+  }
+
+  /** Serve the memory in front: tell it what others remove, and from now on know how current this process is. */
+  follow(tier: Tier, maxStalenessMs: number): void {
+    this.#tier = tier
+    this.#maxStalenessMs = maxStalenessMs
+    this.#listenToOthers()
+  }
+
+  /** How an entry stands that was kept in memory; undefined if what is known of invalidations is not current. */
+  judge(entry: Entry): Validity | undefined {
+    return this.#coherence?.isCurrent() === true ? this.#mirror.judgeKept(entry) : undefined
   }
 
   ping(): Promise<boolean> {
@@ -157,8 +233,42 @@ export class RedisStore implements Store {
     this.#listener = listener
   }
 
-  close(): Promise<void> {
-    return this.connection.close()
+  async close(): Promise<void> {
+    this.#undelivered.close()
+    await this.#coherence?.close()
+    await this.connection.close()
+  }
+
+  /** How long the memory of other processes may lag behind, in milliseconds. */
+  async #invalidate(stamps: readonly string[], options: InvalidationOptions): Promise<number> {
+    const { soft = false, holdMs = 0 } = options
+    const args = [ms(this.#options.stampsMs), soft ? '~' : '', String(Math.ceil(holdMs)), ...stamps]
+    const reply = (await this.#run(INVALIDATE, [HOLDS, META], args)) as readonly Buffer[]
+    const [epoch, before, seq, floor, stalenessMs] = reply.map(String) as [string, string, string, string, string]
+    const given = { epoch, before: Number(before), seq: Number(seq), floor: Number(floor), isSoft: soft, names: stamps }
+    // Known here before anybody is told that it is done.
+    if (!this.#mirror.apply(given)) this.#coherence?.doubt()
+    return Math.max(Number(stalenessMs), this.#maxStalenessMs)
+  }
+
+  /** From the first time that somebody waits, or keeps entries near. */
+  #listenToOthers(): void {
+    const maxStalenessMs = this.#maxStalenessMs
+    this.#coherence ??= new Coherence({
+      subscriber: this.connection.subscriber(),
+      channel: this.#metaKeys[2],
+      mirror: this.#mirror,
+      origin: this.#origin,
+      maxStalenessMs: maxStalenessMs || Infinity,
+      listener: {
+        onRemoved: (ids) => this.#tier?.onRemoved(ids),
+        onReleased: (id) => this.#watches.wake(id),
+        onDoubt: () => {
+          this.#tier?.onDoubt()
+          if (maxStalenessMs > 0) void this.#run(JOIN, [META], [String(maxStalenessMs)]).catch(() => undefined)
+        },
+      },
+    })
   }
 
   async #askForLease(id: string, token: string, options: AcquireOptions): Promise<readonly Buffer[]> {
@@ -169,7 +279,7 @@ export class RedisStore implements Store {
       keys.push(parentId)
       parentTail = await this.#codec.encode(parentDraft(token, options, this.#options.clock.now()), parentId)
     }
-    const args = [newEpoch(), bytesOf(token), ms(options.leaseMs), bytesOf(seen), options.steal === true ? '1' : '']
+    const args = [bytesOf(token), ms(options.leaseMs), bytesOf(seen), options.steal === true ? '1' : '']
     return (await this.#run(ACQUIRE, keys, [
       ...args,
       parentTail,
@@ -197,11 +307,20 @@ export class RedisStore implements Store {
   }
 
   async #sync(epoch: string, since: number): Promise<readonly Buffer[]> {
-    return (await this.#run(SYNC, [], [newEpoch(), epoch, String(since)])) as readonly Buffer[]
+    return (await this.#run(SYNC, [], [epoch, String(since)])) as readonly Buffer[]
   }
 
   #run(script: Script, ids: readonly string[], args: readonly Argument[]): Promise<Reply> {
-    return this.connection.run(script, [...this.#metaKeys, ...ids.map((id) => this.#root + id)], args)
+    return this.connection.run(script, this.#keys(ids), [this.#call(), ...args])
+  }
+
+  #keys(ids: readonly string[]): readonly string[] {
+    return [...this.#metaKeys, ...ids.map((id) => this.#root + id)]
+  }
+
+  /** A candidate for the name of an epoch, and who calls: the first argument of every script. */
+  #call(): string {
+    return newEpoch() + this.#origin
   }
 }
 
@@ -211,9 +330,9 @@ function leaseId(id: string): string {
 }
 
 function leaseOf(name: Pick<Lease, 'id' | 'token'>, parentId: string | undefined, reply: readonly Buffer[]): Lease {
-  const [, seq, parentEntryId] = reply
+  const [epoch, seq, parentEntryId] = reply
   const parent = parentId === undefined ? undefined : { id: parentId, entryId: parentEntryId!.toString('hex') }
-  return { ...name, seq: Number(seq!.toString()), parent }
+  return { ...name, seq: Number(seq!.toString()), epoch: epoch!.toString(), parent }
 }
 
 /** The 8 bytes of a token or an entryId. */

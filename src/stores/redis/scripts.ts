@@ -1,7 +1,8 @@
 /**
  * The Lua scripts of the miss path and of writes, each beside its contract. A hit needs none.
  *
- * All keys of a store carry one hash tag. The first two keys of every script are the watermark and the stamps:
+ * All keys of a store carry one hash tag. The first three keys of every script are the watermark, the stamps and the
+ * name of the channel on which everybody is told what a script did (coherence.ts):
  *
  * - `w`, a string `<epoch> <floor> <seq>`: the epoch is random at birth, the floor is the least seq an entry may have,
  *   seq is the greatest stamp so far. Stamps are microseconds of the server's clock, forced to grow.
@@ -10,8 +11,12 @@
  * Loss rule: if one of the two is missing or they contradict each other, what was invalidated can no longer be known.
  * A new epoch begins and everything stored before it is invalid; nothing comes back to life.
  *
- * Every script is safe to repeat, because a reply may be lost after the script ran. The first argument of those that
- * may begin an epoch is a random candidate for its name: Redis seeds Lua's own random numbers alike on every server.
+ * Every script is safe to repeat, because a reply may be lost after the script ran. The first argument of every script is
+ * `<candidate><origin>`, 8 characters each: a random name should an epoch have to begin (Redis seeds Lua's own random
+ * numbers alike on every server), and the name of the store that calls.
+ *
+ * A lease is `<token><awaited><stolen><epoch> <seq> <parent>`: 8 bytes, `w` once somebody waits, `s` if it was taken by
+ * force, and what the load began with.
  */
 import { MAX_STAMPS } from '../watermark.ts'
 import { defineScript, type Script } from './connection.ts'
@@ -24,8 +29,22 @@ local function peek(...)
 end
 `
 
-const PRELUDE = `${PEEK}
-local W, T = KEYS[1], KEYS[2]
+const TELL = `
+local W, T, X = KEYS[1], KEYS[2], KEYS[3]
+local CANDIDATE, ORIGIN = string.sub(ARGV[1], 1, 8), string.sub(ARGV[1], 9)
+
+-- who may not publish is not listened to either: nothing is served on the strength of messages then
+local function tell(message) redis.pcall('PUBLISH', X, cjson.encode(message)) end
+
+-- the id that a key stands for
+local function idOf(key) return string.sub(key, #W) end
+
+local function ended(lease, key)
+  if lease and string.sub(lease, 9, 9) == 'w' then tell({ 'r', idOf(key) }) end
+end
+`
+
+const PRELUDE = `${PEEK}${TELL}
 
 local function text(number) return string.format('%.0f', number) end
 
@@ -39,7 +58,7 @@ local function now()
 end
 
 -- epoch, floor, seq; begins a new epoch if the old one's stamps are lost
-local function watermark(candidate)
+local function watermark()
   local epoch, floor, seq = string.match(peek('GET', W) or '', '^(%S+) (%d+) (%d+)$')
   local marker = peek('ZSCORE', T, '!')
   if epoch and marker and tonumber(marker) == tonumber(floor) then
@@ -48,8 +67,8 @@ local function watermark(candidate)
   local birth = now()
   redis.call('DEL', T)
   redis.call('ZADD', T, text(birth), '!')
-  save(candidate, birth, birth)
-  return candidate, birth, birth
+  save(CANDIDATE, birth, birth)
+  return CANDIDATE, birth, birth
 end
 
 local function isStampedAfter(seq, name)
@@ -62,6 +81,17 @@ local function overtaken(seq, names, onlyHard)
   for i = 0, #names do
     local name = names[i] or '*'
     if isStampedAfter(seq, name) or not onlyHard and isStampedAfter(seq, '~' .. name) then return true end
+  end
+  return false
+end
+
+-- is one of names, or everything, kept from being filled for a while?
+local function isOnHold(holds, names)
+  if redis.call('EXISTS', holds) == 0 then return false end
+  local time = now()
+  for i = 0, #names do
+    local until_ = redis.call('ZSCORE', holds, names[i] or '*')
+    if until_ and tonumber(until_) > time then return true end
   end
   return false
 end
@@ -86,7 +116,7 @@ const ENTRY_ID = '29, 36'
 /** Where the length of the header stands, as 4 bytes big-endian, behind the entry's name. */
 const HEADER_LENGTH = '36, 39'
 
-const READ_HEADER = `${PEEK}
+const READ_HEADER = `${PEEK}${TELL}
 local replies = { peek('GET', KEYS[1]) or '' }
 local function reply(key)
   local length = peek('GETRANGE', key, ${HEADER_LENGTH})
@@ -99,12 +129,12 @@ end
 /**
  * ACQUIRE: the right to load an entry.
  *
- * KEYS w t entry lease [parent] · ARGV candidate, token (8 bytes), leaseMs, seen (8 bytes or ''), steal ('1' or ''),
+ * KEYS w t x entry lease [parent] · ARGV call, token (8 bytes), leaseMs, seen (8 bytes or ''), steal ('1' or ''),
  * parentTail, parentMs, tags...
  * Replies `['hit', entry, parentId, watermark]`, `['busy']`, or `['lead', epoch, seq, parentId]`.
  */
 export const ACQUIRE: Script = defineScript(`${PRELUDE}
-local epoch, floor, seq = watermark(ARGV[1])
+local epoch, floor, seq = watermark()
 local token, steal = ARGV[2], ARGV[5] == '1'
 local tags = slice(8, #ARGV - 7)
 
@@ -116,13 +146,13 @@ local function stands(stored, names)
 end
 
 local parentId = ''
-if KEYS[5] then
-  local parent = peek('GETRANGE', KEYS[5], 0, 35) or ''
+if KEYS[6] then
+  local parent = peek('GETRANGE', KEYS[6], 0, 35) or ''
   if stands(parent, { tags[1] }) then parentId = string.sub(parent, ${ENTRY_ID}) end
 end
 
-if not steal and (parentId ~= '' or not KEYS[5]) then
-  local entry = peek('GET', KEYS[3])
+if not steal and (parentId ~= '' or not KEYS[6]) then
+  local entry = peek('GET', KEYS[4])
   if entry and string.sub(entry, ${ENTRY_ID}) ~= ARGV[4] then
     -- one that is known to be gone stays here: those who wait ask often, and it may be large
     local isGone = string.sub(entry, 1, 4) == MAGIC and not stands(entry, tags)
@@ -130,102 +160,130 @@ if not steal and (parentId ~= '' or not KEYS[5]) then
   end
 end
 
-local lease = peek('GET', KEYS[4])
+local lease = peek('GET', KEYS[5])
 if lease and not steal then
-  local leaseEpoch, leaseSeq, leaseParent = string.match(string.sub(lease, 9), '^(%S+) (%d+) (.*)$')
+  local leaseEpoch, leaseSeq, leaseParent = string.match(string.sub(lease, 11), '^(%S+) (%d+) (.*)$')
   -- a load that was overtaken, or has lost its parent, will be refused: whoever asks now need not wait for it
   local isInForce = leaseEpoch == epoch and leaseParent == parentId
-  if isInForce and not overtaken(tonumber(leaseSeq), tags) then return { 'busy' } end
+  if isInForce and not overtaken(tonumber(leaseSeq), tags) then
+    redis.call('SETRANGE', KEYS[5], 8, 'w')
+    return { 'busy' }
+  end
 end
 
-if KEYS[5] and parentId == '' then
+if KEYS[6] and parentId == '' then
   parentId = token
-  redis.call('SET', KEYS[5], stamp(epoch, seq) .. ARGV[6], 'PX', ARGV[7])
+  redis.call('SET', KEYS[6], stamp(epoch, seq) .. ARGV[6], 'PX', ARGV[7])
 end
-redis.call('SET', KEYS[4], token .. epoch .. ' ' .. text(seq) .. ' ' .. parentId, 'PX', ARGV[3])
+-- who waits for the lease that is taken over here goes on waiting for this one
+local awaited = lease and string.sub(lease, 9, 9) or '-'
+local facts = awaited .. (steal and 's' or '-') .. epoch .. ' ' .. text(seq) .. ' ' .. parentId
+redis.call('SET', KEYS[5], token .. facts, 'PX', ARGV[3])
 return { 'lead', epoch, text(seq), parentId }
 `)
 
 /**
- * EXTEND: a lease for another leaseMs. KEYS w t lease · ARGV token, leaseMs. Replies 1, or 0 if it is lost.
+ * EXTEND: a lease for another leaseMs. KEYS w t x lease · ARGV call, token, leaseMs. Replies 1, or 0 if it is lost.
  */
 export const EXTEND: Script = defineScript(`
-if string.sub(redis.call('GET', KEYS[3]) or '', 1, 8) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[3], ARGV[2])
+if string.sub(redis.call('GET', KEYS[4]) or '', 1, 8) ~= ARGV[2] then return 0 end
+return redis.call('PEXPIRE', KEYS[4], ARGV[3])
 `)
 
 /**
  * FILL: end a lease, storing `tail` under it unless `tail` is empty.
  *
- * KEYS w t entry lease [parent] · ARGV candidate, token, tail, entryMs, parentId, parentTail, tags...
- * Replies 1 (stored or released) or 0 (fenced): the lease was lost, a tag was stamped since, or the parent is gone.
+ * KEYS w t x entry lease holds [parent] · ARGV call, token, tail, entryMs, parentId, parentTail, tags...
+ * Replies 1 (stored or released) or 0 (fenced): the lease was lost, a tag was stamped since or is on hold, or the parent
+ * is gone.
  */
 export const FILL: Script = defineScript(`${PRELUDE}
-local lease = peek('GET', KEYS[4]) or ''
+local lease = peek('GET', KEYS[5]) or ''
 if string.sub(lease, 1, 8) ~= ARGV[2] then return 0 end
-redis.call('DEL', KEYS[4])
+redis.call('DEL', KEYS[5])
+ended(lease, KEYS[4])
 
-local leaseEpoch, leaseSeq = string.match(string.sub(lease, 9), '^(%S+) (%d+)')
+local leaseEpoch, leaseSeq = string.match(string.sub(lease, 11), '^(%S+) (%d+)')
 local seq = tonumber(leaseSeq)
-local epoch, floor = watermark(ARGV[1])
-if leaseEpoch ~= epoch or seq < floor or overtaken(seq, slice(7, #ARGV - 6)) then return 0 end
+local epoch, floor = watermark()
+local tags = slice(7, #ARGV - 6)
+if leaseEpoch ~= epoch or seq < floor or overtaken(seq, tags) or isOnHold(KEYS[6], tags) then return 0 end
 
-local parent = KEYS[5] and peek('GETRANGE', KEYS[5], 0, 35) or ''
+local parent = KEYS[7] and peek('GETRANGE', KEYS[7], 0, 35) or ''
 if string.sub(parent, ${ENTRY_ID}) ~= ARGV[5] then return 0 end
 if ARGV[3] == '' then return 1 end
 
-if KEYS[5] and redis.call('PTTL', KEYS[5]) < tonumber(ARGV[4]) then
-  redis.call('SET', KEYS[5], string.sub(parent, 1, 28) .. ARGV[6], 'PX', ARGV[4])
+if KEYS[7] and redis.call('PTTL', KEYS[7]) < tonumber(ARGV[4]) then
+  redis.call('SET', KEYS[7], string.sub(parent, 1, 28) .. ARGV[6], 'PX', ARGV[4])
 end
-redis.call('SET', KEYS[3], stamp(epoch, seq) .. ARGV[3], 'PX', ARGV[4])
-return 1
-`)
-
-/** SET: store unconditionally and fence the loads in flight. KEYS w t entry lease · ARGV candidate, tail, entryMs. */
-export const SET: Script = defineScript(`${PRELUDE}
-local epoch, floor, seq = watermark(ARGV[1])
-redis.call('SET', KEYS[3], stamp(epoch, seq) .. ARGV[2], 'PX', ARGV[3])
-redis.call('DEL', KEYS[4])
+redis.call('SET', KEYS[4], stamp(epoch, seq) .. ARGV[3], 'PX', ARGV[4])
+if string.sub(lease, 10, 10) == 's' then tell({ 'k', ORIGIN, idOf(KEYS[4]) }) end
 return 1
 `)
 
 /**
- * REMOVE: entries and their leases. KEYS w t entry lease entry lease ...
+ * SET: store unconditionally and fence the loads in flight. KEYS w t x entry lease · ARGV call, tail, entryMs.
+ */
+export const SET: Script = defineScript(`${PRELUDE}
+local epoch, floor, seq = watermark()
+redis.call('SET', KEYS[4], stamp(epoch, seq) .. ARGV[2], 'PX', ARGV[3])
+ended(peek('GET', KEYS[5]), KEYS[4])
+redis.call('DEL', KEYS[5])
+tell({ 'k', ORIGIN, idOf(KEYS[4]) })
+return 1
+`)
+
+/**
+ * REMOVE: entries and their leases. KEYS w t x entry lease entry lease ...
  * Replies the watermark and, for each entry, the header it had for the client to judge, and its PTTL (-2: none).
  */
 export const REMOVE: Script = defineScript(`${READ_HEADER}
-for i = 3, #KEYS, 2 do
+local removed = { 'k', ORIGIN }
+for i = 4, #KEYS, 2 do
   reply(KEYS[i])
+  ended(peek('GET', KEYS[i + 1]), KEYS[i])
   redis.call('DEL', KEYS[i], KEYS[i + 1])
+  removed[#removed + 1] = idOf(KEYS[i])
 end
+tell(removed)
 return replies
 `)
 
-/** HEADERS: as REMOVE, without removing. KEYS w t entry ... */
+/** HEADERS: as REMOVE, without removing. KEYS w t x entry ... */
 export const HEADERS: Script = defineScript(`${READ_HEADER}
-for i = 3, #KEYS do reply(KEYS[i]) end
+for i = 4, #KEYS do reply(KEYS[i]) end
 return replies
 `)
 
 /**
  * EXPIRE: give an entry new windows, if it still has the header that they were made from.
- * KEYS w t entry · ARGV old header, new header, entryMs. Replies 1, or 0 if the entry changed meanwhile.
+ * KEYS w t x entry · ARGV call, old header, new header, entryMs. Replies 1, or 0 if the entry changed meanwhile.
  */
-export const EXPIRE: Script = defineScript(`
-if redis.call('GETRANGE', KEYS[3], 0, #ARGV[1] - 1) ~= ARGV[1] then return 0 end
-redis.call('SETRANGE', KEYS[3], 0, ARGV[2])
-return redis.call('PEXPIRE', KEYS[3], ARGV[3])
+export const EXPIRE: Script = defineScript(`${TELL}
+if redis.call('GETRANGE', KEYS[4], 0, #ARGV[2] - 1) ~= ARGV[2] then return 0 end
+redis.call('SETRANGE', KEYS[4], 0, ARGV[3])
+tell({ 'k', ORIGIN, idOf(KEYS[4]) })
+return redis.call('PEXPIRE', KEYS[4], ARGV[4])
 `)
 
 /**
- * INVALIDATE: give each name a new stamp. KEYS w t · ARGV candidate, stampsMs, '~' (soft) or '', names...
+ * INVALIDATE: give each name a new stamp, and for `holdMs` refuse all fills that bear one of them.
+ *
+ * KEYS w t x holds meta · ARGV call, stampsMs, '~' (soft) or '', holdMs, names...
  * Forgets the stamps that are older than stampsMs or too many, at most 100 more than it gives; the floor rises to them.
+ * Replies `[epoch, before, seq, floor, staleness]`: the seq until then, and the longest that anybody's L1 may lag (ms).
  */
 export const INVALIDATE: Script = defineScript(`${PRELUDE}
-local epoch, floor, seq = watermark(ARGV[1])
+local epoch, floor, seq = watermark()
 local time = now()
 local stamped = math.max(time, seq + 1)
-for i = 4, #ARGV do redis.call('ZADD', T, text(stamped), ARGV[3] .. ARGV[i]) end
+local holdMs = tonumber(ARGV[4])
+if holdMs > 0 then redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', text(time)) end
+for i = 5, #ARGV do
+  redis.call('ZADD', T, text(stamped), ARGV[3] .. ARGV[i])
+  if holdMs > 0 then redis.call('ZADD', KEYS[4], 'GT', text(time + holdMs * 1000), ARGV[i]) end
+end
+if holdMs > redis.call('PTTL', KEYS[4]) then redis.call('PEXPIRE', KEYS[4], holdMs) end
 
 local horizon = time - tonumber(ARGV[2]) * 1000
 local excess = redis.call('ZCARD', T) - ${MAX_STAMPS}
@@ -242,15 +300,46 @@ for i = 1, #oldest, 2 do
 end
 if lowest > floor then redis.call('ZADD', T, text(lowest), '!') end
 save(epoch, lowest, stamped)
+
+local reply = { epoch, text(seq), text(stamped), text(lowest) }
+local message = { 's', ORIGIN, epoch, text(seq), text(stamped), text(lowest), ARGV[3] }
+for i = 5, #ARGV do message[#message + 1] = ARGV[i] end
+tell(message)
+reply[5] = peek('HGET', KEYS[5], 'staleness') or '0'
+return reply
+`)
+
+/**
+ * JOIN: make known that this store keeps entries near, for up to so many milliseconds. KEYS w t x meta · ARGV call, ms.
+ */
+export const JOIN: Script = defineScript(`
+if tonumber(redis.call('HGET', KEYS[4], 'staleness') or '0') < tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[4], 'staleness', ARGV[2])
+end
 return 1
 `)
 
 /**
- * SYNC: the stamps given after `since`, and the watermark. KEYS w t · ARGV candidate, epoch, since.
+ * GREET: the first thing said on every new connection, before any read. Another server answers than before (restart,
+ * failover): it may have forgotten invalidations, so a new epoch begins. KEYS w t x meta · ARGV call, '1' (or '': trust).
+ */
+export const GREET: Script = defineScript(`${PRELUDE}
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local known = redis.call('HGET', KEYS[4], 'run')
+if not run or known == run then return 0 end
+redis.call('HSET', KEYS[4], 'run', run)
+if not known or ARGV[2] ~= '1' then return 0 end
+redis.call('DEL', W)
+watermark()
+return 1
+`)
+
+/**
+ * SYNC: the stamps given after `since`, and the watermark. KEYS w t x · ARGV call, epoch, since.
  * Replies `[watermark, name, stamp, name, stamp, ...]`, from the oldest; all of them if the epoch is another one.
  */
 export const SYNC: Script = defineScript(`${PRELUDE}
-local epoch, floor, seq = watermark(ARGV[1])
+local epoch, floor, seq = watermark()
 local since = epoch == ARGV[2] and '(' .. ARGV[3] or '-inf'
 local replies = redis.call('ZRANGEBYSCORE', T, since, '+inf', 'WITHSCORES')
 table.insert(replies, 1, epoch .. ' ' .. text(floor) .. ' ' .. text(seq))

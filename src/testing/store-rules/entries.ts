@@ -56,10 +56,10 @@ const READING: readonly NamedStoreTest[] = [
       const draft = trial.draft({ id: 1 }, facts)
       await trial.store.set(ID, draft)
       for (const store of [trial.store, trial.other]) {
-        const { seq, bytes, ...entry } = await trial.expectEntry(store, ID)
+        const { seq, epoch, bytes, ...entry } = await trial.expectEntry(store, ID)
         const { bytes: _, ...expected } = draft
         deepEqual(entry, expected)
-        ok(Number.isSafeInteger(seq) && bytes > 0)
+        ok(Number.isSafeInteger(seq) && typeof epoch === 'string' && bytes > 0)
       }
     },
   ],
@@ -122,7 +122,7 @@ const READING: readonly NamedStoreTest[] = [
       await trial.set(ID, 'old', { tags: TAGS, ttlMs: 1000 })
       const draft = trial.draft('new', { ttlMs: 90_000 })
       await trial.store.set(ID, draft)
-      await trial.store.invalidate([TAG], false)
+      await trial.store.invalidate([TAG])
       await trial.expectValue(ID, 'new')
       deepEqual(windowsOf((await trial.store.times([ID]))[0]), windowsOf(draft))
     },
@@ -158,7 +158,7 @@ const REMOVING: readonly NamedStoreTest[] = [
       await trial.store.set(ID, first)
       await trial.store.set(OTHER_ID, second)
       await trial.set(invalid, 3, { tags: TAGS })
-      await trial.store.invalidate([TAG], false)
+      await trial.store.invalidate([TAG])
       const removed = await trial.store.remove([OTHER_ID, none, invalid, ID])
       const times = [removed[1], removed[2], ...windowsOf(removed[0]), ...windowsOf(removed[3])]
       deepEqual(times, [undefined, undefined, ...windowsOf(second), ...windowsOf(first)])
@@ -214,7 +214,7 @@ const TIMES: readonly NamedStoreTest[] = [
     'an entry that was invalidated has no times',
     async (trial) => {
       await trial.set(ID, 1, { tags: TAGS })
-      await trial.other.invalidate([TAG], false)
+      await trial.other.invalidate([TAG])
       deepEqual(await trial.store.times([ID]), [undefined])
     },
   ],
@@ -245,7 +245,7 @@ const TIMES: readonly NamedStoreTest[] = [
     async (trial) => {
       await trial.set(ID, 1, { tags: TAGS })
       await trial.set(OTHER_ID, 1)
-      await trial.store.invalidate([TAG], false)
+      await trial.store.invalidate([TAG])
       await trial.store.remove([OTHER_ID])
       const until = trial.now() + 60_000
       deepEqual([await trial.store.expire(ID, until), await trial.store.expire(OTHER_ID, until)], [false, false])

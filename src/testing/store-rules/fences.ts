@@ -6,11 +6,11 @@ import { ID, NAMESPACE, OTHER_ID, OTHER_TAG, TAG, TAGS, type NamedStoreTest, typ
 /** What may happen in another process while one loads. */
 const INVALIDATIONS: readonly (readonly [name: string, invalidate: (trial: StoreTrial) => unknown])[] = [
   ['its id is removed', ({ other }) => other.remove([OTHER_ID, ID])],
-  ['one of its tags is invalidated', ({ other }) => other.invalidate([OTHER_TAG, TAG], false)],
-  ['one of its tags is invalidated softly', ({ other }) => other.invalidate([TAG], true)],
-  ['its namespace is invalidated', ({ other }) => other.invalidate([NAMESPACE], false)],
-  ['everything is invalidated', ({ other }) => other.invalidate([EVERYTHING], false)],
-  ['everything is invalidated softly', ({ other }) => other.invalidate([EVERYTHING], true)],
+  ['one of its tags is invalidated', ({ other }) => other.invalidate([OTHER_TAG, TAG])],
+  ['one of its tags is invalidated softly', ({ other }) => other.invalidate([TAG], { soft: true })],
+  ['its namespace is invalidated', ({ other }) => other.invalidate([NAMESPACE])],
+  ['everything is invalidated', ({ other }) => other.invalidate([EVERYTHING])],
+  ['everything is invalidated softly', ({ other }) => other.invalidate([EVERYTHING], { soft: true })],
 ]
 
 const RULES_OF_INVALIDATIONS = INVALIDATIONS.flatMap(([name, invalidate]): readonly NamedStoreTest[] => [
@@ -71,11 +71,11 @@ const RULES_OF_TAGS: readonly NamedStoreTest[] = [
     'a tag that is learnt from what was loaded fences as if it had been known before',
     async (trial) => {
       const lease = await trial.lead(ID, { tags: [NAMESPACE] })
-      await trial.other.invalidate([TAG], false)
+      await trial.other.invalidate([TAG])
       equal(await trial.store.fill(lease, trial.loaded(lease, 'overtaken')), 'fenced')
       await trial.expectNothing(ID)
       const second = await trial.lead(ID, { tags: [NAMESPACE] })
-      await trial.other.invalidate([TAG], true)
+      await trial.other.invalidate([TAG], { soft: true })
       equal(await trial.store.release(second, TAGS), 'fenced')
     },
   ],
@@ -84,7 +84,7 @@ const RULES_OF_TAGS: readonly NamedStoreTest[] = [
     async (trial) => {
       const lease = await trial.lead(ID, { tags: [NAMESPACE] })
       await trial.fill(lease, 1)
-      await trial.other.invalidate([TAG], false)
+      await trial.other.invalidate([TAG])
       await trial.expectNothing(ID)
     },
   ],
@@ -92,8 +92,8 @@ const RULES_OF_TAGS: readonly NamedStoreTest[] = [
     'a load is not refused for what was invalidated before it began',
     async (trial) => {
       await trial.set(ID, 'old', { tags: TAGS })
-      await trial.other.invalidate([TAG, NAMESPACE, EVERYTHING], false)
-      await trial.other.invalidate([TAG], true)
+      await trial.other.invalidate([TAG, NAMESPACE, EVERYTHING])
+      await trial.other.invalidate([TAG], { soft: true })
       await trial.fill(await trial.lead(ID), 'new')
       await trial.expectValue(ID, 'new')
     },
@@ -102,7 +102,7 @@ const RULES_OF_TAGS: readonly NamedStoreTest[] = [
     'a load is not refused for the invalidation of others',
     async (trial) => {
       const lease = await trial.lead(ID)
-      await trial.other.invalidate([OTHER_TAG, namespaceStamp('other')], false)
+      await trial.other.invalidate([OTHER_TAG, namespaceStamp('other')])
       await trial.other.remove([OTHER_ID])
       await trial.other.set(OTHER_ID, trial.draft(2))
       equal((await trial.ask(ID)).outcome, 'busy')
@@ -114,7 +114,7 @@ const RULES_OF_TAGS: readonly NamedStoreTest[] = [
     'an entry is as old as the beginning of its load',
     async (trial) => {
       const before = await trial.lead(ID, { tags: [NAMESPACE] })
-      await trial.other.invalidate([OTHER_TAG], false)
+      await trial.other.invalidate([OTHER_TAG])
       const after = await trial.lead(OTHER_ID, { tags: [NAMESPACE] })
       ok(before.seq < after.seq)
       await trial.fill(before, 1, { tags: [NAMESPACE] })

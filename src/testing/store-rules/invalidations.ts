@@ -42,34 +42,34 @@ const HARD: readonly NamedStoreTest[] = [
   [
     'a tag invalidates the entries that bear it, in all namespaces, and no others',
     async (trial) => {
-      const left = await bearersLeft(trial, () => trial.other.invalidate([TAG], false))
+      const left = await bearersLeft(trial, () => trial.other.invalidate([TAG]))
       deepEqual(left, ['none', 'namespace', 'otherTag'])
     },
   ],
   [
     'a namespace invalidates its entries and no others',
     async (trial) => {
-      const left = await bearersLeft(trial, () => trial.other.invalidate([NAMESPACE], false))
+      const left = await bearersLeft(trial, () => trial.other.invalidate([NAMESPACE]))
       deepEqual(left, ['none', 'elsewhere', 'otherTag'])
     },
   ],
   [
     'several names invalidate whatever bears one of them',
     async (trial) => {
-      const left = await bearersLeft(trial, () => trial.other.invalidate([OTHER_TAG, tagStamp('green'), TAG], false))
+      const left = await bearersLeft(trial, () => trial.other.invalidate([OTHER_TAG, tagStamp('green'), TAG]))
       deepEqual(left, ['none', 'namespace'])
     },
   ],
   [
     'everything invalidates every entry, also those that bear no name',
-    async (trial) => deepEqual(await bearersLeft(trial, () => trial.other.invalidate([EVERYTHING], false)), []),
+    async (trial) => deepEqual(await bearersLeft(trial, () => trial.other.invalidate([EVERYTHING])), []),
   ],
   [
     'a name that nobody bears invalidates nothing, nor does no name at all',
     async (trial) => {
       const left = await bearersLeft(trial, async () => {
-        await trial.other.invalidate([tagStamp('rEd'), tagStamp('red\0'), tagStamp('re'), 'red'], false)
-        await trial.other.invalidate([], false)
+        await trial.other.invalidate([tagStamp('rEd'), tagStamp('red\0'), tagStamp('re'), 'red'])
+        await trial.other.invalidate([])
       })
       deepEqual(left, Object.keys(BEARERS))
     },
@@ -82,7 +82,7 @@ const HARD: readonly NamedStoreTest[] = [
         await trial.set(entryId('suite', String(index)), index, { tags: [tag] })
       for (const [index, tag] of tags.entries()) {
         await trial.expectValue(entryId('suite', String(index)), index)
-        await trial.other.invalidate([tag], false)
+        await trial.other.invalidate([tag])
         await trial.expectNothing(entryId('suite', String(index)))
       }
     },
@@ -93,7 +93,7 @@ const HARD: readonly NamedStoreTest[] = [
       const ids = Array.from({ length: 2000 }, (_, n) => entryId('suite', String(n)))
       await Promise.all(ids.map(async (id) => trial.set(id, 1, { tags: TAGS })))
       await trial.set(OTHER_ID, 'other')
-      await trial.store.invalidate([TAG], false)
+      await trial.store.invalidate([TAG])
       const left = await Promise.all(ids.map(async (id) => trial.other.read(id)))
       ok(left.every((entry) => entry === undefined))
       await trial.expectValue(OTHER_ID, 'other')
@@ -103,7 +103,7 @@ const HARD: readonly NamedStoreTest[] = [
     'an invalidated entry is not there for whoever asks to load it',
     async (trial) => {
       await trial.set(ID, 'old', { tags: TAGS })
-      await trial.other.invalidate([TAG], false)
+      await trial.other.invalidate([TAG])
       await trial.fill(await trial.lead(ID), 'new')
       await trial.expectValue(ID, 'new')
     },
@@ -112,7 +112,7 @@ const HARD: readonly NamedStoreTest[] = [
     'also for a caller who knows none of its tags',
     async (trial) => {
       await trial.set(ID, 'old', { tags: TAGS })
-      await trial.other.invalidate([TAG], false)
+      await trial.other.invalidate([TAG])
       await trial.lead(ID, { tags: [NAMESPACE] })
     },
   ],
@@ -120,9 +120,9 @@ const HARD: readonly NamedStoreTest[] = [
     'what was invalidated stays so, whatever is invalidated or stored afterwards',
     async (trial) => {
       await trial.set(ID, 'old', { tags: TAGS })
-      await trial.other.invalidate([TAG], false)
+      await trial.other.invalidate([TAG])
       for (let n = 0; n < 20; n++) {
-        await trial.other.invalidate([tagStamp(String(n))], n % 2 === 0)
+        await trial.other.invalidate([tagStamp(String(n))], { soft: n % 2 === 0 })
         await trial.set(OTHER_ID, n, { tags: TAGS })
         await trial.expectNothing(ID)
         await trial.expectValue(OTHER_ID, n)
@@ -136,7 +136,7 @@ const HARD: readonly NamedStoreTest[] = [
       for (let n = 0; n < 20; n++) {
         await (n % 2 === 0 ? trial.store : trial.other).set(ID, trial.draft(n, { tags: TAGS }))
         await trial.expectValue(ID, n)
-        await (n % 3 === 0 ? trial.store : trial.other).invalidate([TAG], false)
+        await (n % 3 === 0 ? trial.store : trial.other).invalidate([TAG])
         await trial.expectNothing(ID)
       }
     },
@@ -149,7 +149,7 @@ const SOFT: readonly NamedStoreTest[] = [
     async (trial) => {
       const draft = trial.draft('old', { tags: TAGS, swrMs: 1000, graceMs: 2000 })
       await trial.store.set(ID, draft)
-      await trial.other.invalidate([TAG], true)
+      await trial.other.invalidate([TAG], { soft: true })
       for (const store of [trial.store, trial.other]) {
         const entry = await trial.expectEntry(store, ID)
         const [times] = await store.times([ID])
@@ -163,11 +163,11 @@ const SOFT: readonly NamedStoreTest[] = [
     'a stale copy is there until a load replaces it, which is fresh',
     async (trial) => {
       await trial.set(ID, 'old', { tags: TAGS })
-      await trial.other.invalidate([TAG], true)
+      await trial.other.invalidate([TAG], { soft: true })
       await refreshed(trial)
-      await trial.other.invalidate([OTHER_TAG], true)
+      await trial.other.invalidate([OTHER_TAG], { soft: true })
       equal(freshness(await trial.expectEntry(trial.other, ID), trial.now()), 'fresh')
-      await trial.other.invalidate([EVERYTHING], true)
+      await trial.other.invalidate([EVERYTHING], { soft: true })
       await refreshed(trial)
     },
   ],
@@ -175,7 +175,7 @@ const SOFT: readonly NamedStoreTest[] = [
     'a soft invalidation reaches those who bear the name, and no others',
     async (trial) => {
       const states: Record<string, string> = {}
-      const left = await bearersLeft(trial, () => trial.other.invalidate([OTHER_TAG], true))
+      const left = await bearersLeft(trial, () => trial.other.invalidate([OTHER_TAG], { soft: true }))
       for (const name of left) {
         states[name] = freshness(await trial.expectEntry(trial.store, entryId('suite', name)), trial.now())
       }
@@ -188,8 +188,8 @@ const SOFT: readonly NamedStoreTest[] = [
     async (trial) => {
       for (const soft of [true, false]) {
         await trial.set(ID, 'old', { tags: TAGS })
-        await trial.other.invalidate([TAG], soft)
-        await trial.other.invalidate([TAG], !soft)
+        await trial.other.invalidate([TAG], { soft })
+        await trial.other.invalidate([TAG], { soft: !soft })
         await trial.expectNothing(ID)
       }
     },

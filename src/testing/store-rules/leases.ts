@@ -31,7 +31,7 @@ const FILLING: readonly NamedStoreTest[] = [
       const lease = await trial.lead(ID, { steal: true })
       const draft = trial.loaded(lease, 'new', { tags: TAGS.slice(0, 1), ttlMs: 90_000 })
       equal(await trial.store.fill(lease, draft), 'stored')
-      await trial.store.invalidate([TAG], false)
+      await trial.store.invalidate([TAG])
       await trial.expectValue(ID, 'new')
       equal((await trial.expectEntry(trial.store, ID)).freshUntil, draft.freshUntil)
     },

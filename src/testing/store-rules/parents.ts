@@ -81,7 +81,7 @@ const HANGING: readonly NamedStoreTest[] = [
       const lease = await trial.leadChild(CHILD)
       await trial.fill(lease, 'a', { tags: [NAMESPACE, OTHER_TAG] })
       await trial.fill(await trial.leadChild(OTHER_CHILD), 'b')
-      await trial.other.invalidate([OTHER_TAG], false)
+      await trial.other.invalidate([OTHER_TAG])
       await trial.expectNothing(CHILD, PARENT)
       await trial.expectValue(OTHER_CHILD, 'b', PARENT)
     },
@@ -169,7 +169,7 @@ const INVALIDATING: readonly NamedStoreTest[] = [
     async (trial) => {
       await trial.fill(await trial.leadChild(OTHER_CHILD), 'b')
       const lease = await trial.leadChild(CHILD)
-      await trial.other.invalidate([NAMESPACE], false)
+      await trial.other.invalidate([NAMESPACE])
       await trial.expectNothing(PARENT)
       await trial.expectNothing(OTHER_CHILD, PARENT)
       equal(await trial.store.fill(lease, trial.loaded(lease, 'overtaken')), 'fenced')
@@ -182,7 +182,7 @@ const INVALIDATING: readonly NamedStoreTest[] = [
     'children that are invalidated softly remain as stale copies, also while others of their parent are refreshed',
     async (trial) => {
       await fillBoth(trial)
-      await trial.other.invalidate([NAMESPACE, TAG], true)
+      await trial.other.invalidate([NAMESPACE, TAG], { soft: true })
       const { entryId: seen } = await trial.expectEntry(trial.store, CHILD, PARENT)
       const lease = await trial.leadChild(CHILD, { seen })
       for (const [child, value] of [

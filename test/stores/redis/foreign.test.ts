@@ -165,7 +165,7 @@ describe('plain strings of another program', () => {
 
   test('have no tags, and so are not invalidated', async () => {
     await put(ID, 'hello')
-    await store.invalidate([TAG, EVERYTHING], false)
+    await store.invalidate([TAG, EVERYTHING])
     await trial.expectValue(ID, 'hello')
     expect((await store.read(ID))?.tags).toEqual([])
   })

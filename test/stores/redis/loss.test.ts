@@ -59,7 +59,7 @@ describe('what is lost', () => {
 
   test.each(lossOf)('%s: all is invalid from the next write on, and nothing comes back', async (_, lose) => {
     await trial.set(ID, 'invalid', { tags: TAGS })
-    await store.invalidate([TAG], false)
+    await store.invalidate([TAG])
     await trial.set(OTHER_ID, 'valid')
     const lease = await trial.lead(entryId('suite', 'loading'))
     await trial.expectNothing(ID)
@@ -80,14 +80,14 @@ describe('what is lost', () => {
     await trial.expectValue(entryId('suite', 'new'), 'new')
 
     await trial.fill(await trial.lead(OTHER_ID), 'loaded anew')
-    await other.invalidate([TAG], false)
+    await other.invalidate([TAG])
     await trial.expectNothing(entryId('suite', 'new'))
     await trial.expectNothing(ID)
   })
 
   test.each(lossOf)('%s: whoever reads first, nothing invalid is found meanwhile', async (_, lose) => {
     await trial.set(ID, 'invalid', { tags: TAGS })
-    await other.invalidate([TAG], false)
+    await other.invalidate([TAG])
     await lose()
     await expectNothingAnew(ID)
     expect((await trial.ask(ID)).outcome).toBe('lead')
@@ -97,10 +97,10 @@ describe('what is lost', () => {
   test('a process that knew the lost epoch takes nothing of it for valid, nor the other way round', async () => {
     for (let n = 0; n < 5; n++) {
       await trial.set(ID, n, { tags: TAGS })
-      await (n % 2 === 0 ? store : other).invalidate([OTHER_TAG], false)
+      await (n % 2 === 0 ? store : other).invalidate([OTHER_TAG])
       await trial.expectValue(ID, n)
       await server.call('DEL', n % 2 === 0 ? W : T)
-      await (n % 2 === 0 ? other : store).invalidate([OTHER_TAG], false)
+      await (n % 2 === 0 ? other : store).invalidate([OTHER_TAG])
       await trial.expectNothing(ID)
     }
   })
@@ -111,14 +111,14 @@ describe('stamps that are forgotten', () => {
     const forgetful = new StoreTrial(stores.open({ stampsMs: 50 }), other, undefined)
     await forgetful.set(ID, 'invalid', { tags: TAGS })
     await forgetful.set(OTHER_ID, 'from before')
-    await forgetful.store.invalidate([TAG], false)
+    await forgetful.store.invalidate([TAG])
     await forgetful.set(entryId('suite', 'after'), 'from after', { tags: TAGS })
     const lease = await forgetful.lead(entryId('suite', 'loading'), { tags: [NAMESPACE] })
     const stamp = Number(await server.call('ZSCORE', T, TAG))
     await forgetful.pass(80)
     await forgetful.expectValue(OTHER_ID, 'from before')
 
-    await forgetful.store.invalidate([OTHER_TAG], false)
+    await forgetful.store.invalidate([OTHER_TAG])
     expect(await server.call('ZRANGE', T, '0', '-1')).toEqual(['!', OTHER_TAG])
     expect(Number(await server.call('ZSCORE', T, '!'))).toBe(stamp)
     expect(String(await server.call('GET', W)).split(' ')[1]).toBe(String(stamp))
@@ -130,20 +130,17 @@ describe('stamps that are forgotten', () => {
 
   test('when there are too many: they are bounded, however many come at once', async () => {
     await trial.set(ID, 'invalid', { tags: TAGS })
-    await store.invalidate([TAG], false)
+    await store.invalidate([TAG])
     await trial.set(OTHER_ID, 'from after')
     for (const from of [0, 60_000, 120_000]) {
-      await store.invalidate(
-        Array.from({ length: 60_000 }, (_, n) => tagStamp(String(from + n))),
-        false,
-      )
+      await store.invalidate(Array.from({ length: 60_000 }, (_, n) => tagStamp(String(from + n))))
       expect(await server.call('ZCARD', T)).toBeLessThanOrEqual(MAX_STAMPS)
     }
     await trial.expectNothing(ID)
     await expectNothingAnew(ID, OTHER_ID)
     await trial.set(ID, 'new', { tags: TAGS })
     await trial.expectValue(ID, 'new')
-    await other.invalidate([TAG], false)
+    await other.invalidate([TAG])
     await trial.expectNothing(ID)
   })
 })
@@ -161,7 +158,7 @@ describe('clocks of processes', () => {
         await skewed.set(ID, 'old', { tags: TAGS })
         const lease = await skewed.lead(OTHER_ID)
         await skewed.expectValue(ID, 'old')
-        await breaker.invalidate(names, false)
+        await breaker.invalidate(names)
         await skewed.expectNothing(ID)
         expect(await writer.fill(lease, skewed.loaded(lease, 'overtaken'))).toBe('fenced')
         await skewed.fill(await skewed.lead(OTHER_ID), 'new')

@@ -58,7 +58,7 @@ async function pttl(name: string): Promise<number> {
 describe('what stands in Redis', () => {
   test('an entry under its id, beside the watermark and the stamps, all on one slot', async () => {
     await trial.set(entryId('users', 'user_1'), 1)
-    expect(await keys()).toEqual([`${ROOT}k:users:user_1`, `${ROOT}t`, `${ROOT}w`])
+    expect(await keys()).toEqual([`${ROOT}k:users:user_1`, `${ROOT}m`, `${ROOT}t`, `${ROOT}w`])
     const entry = (await store.connection.send(['GET', `${ROOT}k:users:user_1`])) as Buffer
     const { epoch, seq } = await state()
     expect(entry.subarray(0, 12)).toEqual(Buffer.concat([Buffer.from('f7544d01', 'hex'), Buffer.from(epoch)]))
@@ -68,14 +68,18 @@ describe('what stands in Redis', () => {
   test('a lease beside its entry; a parent, its child and the lease of that', async () => {
     await trial.lead(ID)
     const lease = await trial.leadChild(CHILD)
-    expect(await keys()).toEqual(['l:suite:one', 'lv:suite:one\0a', 'p:suite:one', 't', 'w'].map((name) => ROOT + name))
+    expect(await keys()).toEqual(
+      ['l:suite:one', 'lv:suite:one\0a', 'm', 'p:suite:one', 't', 'w'].map((name) => ROOT + name),
+    )
     await trial.fill(lease, 'a')
-    expect(await keys()).toEqual(['l:suite:one', 'p:suite:one', 't', 'v:suite:one\0a', 'w'].map((name) => ROOT + name))
+    expect(await keys()).toEqual(
+      ['l:suite:one', 'm', 'p:suite:one', 't', 'v:suite:one\0a', 'w'].map((name) => ROOT + name),
+    )
   })
 
   test('the watermark and its stamps: tags, namespaces and everything, hard and soft, and the floor', async () => {
-    await store.invalidate([TAG, NAMESPACE], false)
-    await store.invalidate([EVERYTHING, TAG], true)
+    await store.invalidate([TAG, NAMESPACE])
+    await store.invalidate([EVERYTHING, TAG], { soft: true })
     const { epoch, floor, seq } = await state()
     expect(epoch).toMatch(/^[0-9a-f]{8}$/)
     const found = await stamps()
@@ -89,7 +93,7 @@ describe('what stands in Redis', () => {
 
   test('stamps are microseconds of the server, and grow however fast they come', async () => {
     const [seconds, micros] = ((await server.call('TIME')) as string[]).map(Number)
-    await Promise.all(Array.from({ length: 200 }, async (_, n) => store.invalidate([tagStamp(String(n))], false)))
+    await Promise.all(Array.from({ length: 200 }, async (_, n) => store.invalidate([tagStamp(String(n))])))
     const found = await stamps()
     expect(new Set(found.values()).size).toBe(201)
     const { seq } = await state()
@@ -130,7 +134,7 @@ describe('what stands in Redis', () => {
     )
     await trial.set(ID, 'ours', { tags: TAGS })
     await stranger.set(ID, 'theirs', { tags: TAGS })
-    await stranger.store.invalidate([EVERYTHING], false)
+    await stranger.store.invalidate([EVERYTHING])
     await stranger.expectNothing(ID)
     await trial.expectValue(ID, 'ours')
   })
@@ -142,7 +146,7 @@ describe('what stands in Redis', () => {
     await server.call('MSET', ...all.flatMap((name) => [name, `value of ${name}`]))
     await server.call('ZADD', 'scores', '1', '!')
     await trial.set(ID, 1)
-    await store.invalidate([EVERYTHING], false)
+    await store.invalidate([EVERYTHING])
     await trial.expectNothing(ID)
     expect(await server.call('MGET', ...all)).toEqual(all.map((name) => `value of ${name}`))
     expect(await server.call('ZSCORE', 'scores', '!')).toBe('1')
@@ -194,15 +198,15 @@ describe('commands per call of the store', () => {
     const ids = Array.from({ length: 50 }, (_, n) => entryId('suite', String(n)))
     for (const id of ids) await trial.set(id, id, { tags: TAGS })
     const readAll = (): Promise<unknown> => Promise.all(ids.map((id) => store.read(id)))
-    await other.invalidate([tagStamp('first')], false)
+    await other.invalidate([tagStamp('first')])
     await readAll()
-    for (let n = 0; n < 20; n++) await other.invalidate([tagStamp(String(n))], false)
+    for (let n = 0; n < 20; n++) await other.invalidate([tagStamp(String(n))])
     expect(await wire.during(readAll)).toEqual(['MGET', 'EVALSHA SYNC'])
     expect(await wire.during(readAll)).toEqual(['MGET'])
   })
 
   test('an entry from after the last invalidation needs no stamps to be known', async () => {
-    await other.invalidate([TAG], false)
+    await other.invalidate([TAG])
     await trial.set(ID, 1, { tags: TAGS })
     expect(await wire.during(() => store.read(ID))).toEqual(['MGET'])
   })
@@ -210,7 +214,7 @@ describe('commands per call of the store', () => {
   test('whoever asks to load what was invalidated is not sent it first', async () => {
     await trial.lead(OTHER_ID)
     await trial.set(ID, 'x'.repeat(100_000), { tags: TAGS })
-    await other.invalidate([TAG], false)
+    await other.invalidate([TAG])
     let bytes = 0
     store.listen({ onEvict: () => undefined, onFault: () => undefined, onBytes: (read) => (bytes += read) })
     expect(await wire.during(() => trial.lead(ID))).toEqual(['EVALSHA ACQUIRE'])
@@ -308,7 +312,7 @@ describe('scripts', () => {
     await trial.fill(lease, 1)
     await flush()
     await trial.expectValue(ID, 1)
-    await other.invalidate([TAG], false)
+    await other.invalidate([TAG])
     await flush()
     await trial.expectNothing(ID)
     await flush()

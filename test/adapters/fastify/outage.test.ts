@@ -1,0 +1,169 @@
+/** Redis down, silent, full of garbage: routes answer all the same, with what the handler made. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { createCache, type ApplicationConfig, type CacheManager } from 'tidemark'
+import { addCacheRoutes, cached, cacheBusting, createCacheErrorHandler } from 'tidemark/fastify'
+import { startFaultProxy, type FaultProxy } from 'tidemark/testing'
+import { startRedis, type RedisServer } from '../../helpers/redis.ts'
+import { get, inTurn, makeCachedApp, makeGate, silent, summary } from './harness.ts'
+
+/** A deadline that a test can wait for. */
+const DEADLINE_MS = 300
+
+let redis: RedisServer
+let proxy: FaultProxy
+
+beforeAll(async () => void (redis = await startRedis()))
+afterAll(() => redis.stop())
+beforeEach(async () => void (proxy = await startFaultProxy({ target: redis })))
+afterEach(async () => {
+  await proxy.close()
+  await redis.flush()
+})
+
+function makeCache(cache: ApplicationConfig['cache'] = {}): CacheManager {
+  const { host, port } = proxy
+  const made = createCache({ redis: { host, port, socketTimeout: `${DEADLINE_MS}ms` }, logger: silent, cache })
+  onTestFinished(() => made.close())
+  return made
+}
+
+async function timed<T>(asked: Promise<T>): Promise<{ readonly answer: T; readonly ms: number }> {
+  const startedAt = performance.now()
+  const answer = await asked
+  return { answer, ms: performance.now() - startedAt }
+}
+
+describe.each([
+  ['down', () => (proxy.refuse(), proxy.cut())],
+  ['silent', () => proxy.stall()],
+])('Redis %s', (_, fail) => {
+  test('cached routes answer within the deadline with what the handler made, and are cached again afterwards', async () => {
+    const cache = makeCache()
+    const app = makeCachedApp(cache)
+    let runs = 0
+    app.get('/', cached(cache, { ttl: 60 }), () => `run ${++runs}`)
+    expect(await inTurn(app, ['/', '/'])).toEqual(['MISS run 1', 'HIT run 1'])
+    fail()
+    const first = await timed(get(app, '/'))
+    expect(summary(first.answer)).toBe('MISS run 2')
+    expect(first.ms).toBeLessThan(4 * DEADLINE_MS)
+    const next = await timed(get(app, '/'))
+    expect(summary(next.answer)).toBe('MISS run 3')
+    expect(next.answer.headers['cache-status']).toBe('tidemark; fwd=uri-miss; detail=unreachable')
+    proxy.resume()
+    await proxy.accept()
+    await expect.poll(async () => (await get(app, '/')).headers['x-cache'], { timeout: 10_000 }).toBe('HIT')
+  })
+
+  test('requests at once still share one run of the handler', async () => {
+    const cache = makeCache()
+    const app = makeCachedApp(cache)
+    const gate = makeGate()
+    let runs = 0
+    app.get('/', cached(cache, { ttl: 60 }), async () => {
+      await gate.opened
+      return `run ${++runs}`
+    })
+    await cache.ping()
+    fail()
+    await cache.ping()
+    const asked = Array.from({ length: 50 }, () => get(app, '/'))
+    await expect.poll(() => cache.getStatistics().coalesced).toBe(49)
+    gate.open()
+    const found = (await Promise.all(asked)).map(summary)
+    expect(found.filter((one) => one === 'HIT run 1')).toHaveLength(49)
+    expect(runs).toBe(1)
+  })
+
+  test('a response that may not be stored is not shared then either', async () => {
+    const cache = makeCache()
+    const app = makeCachedApp(cache)
+    let runs = 0
+    app.get('/', cached(cache, { ttl: 60 }), (_request, reply) =>
+      reply.header('set-cookie', `n=${++runs}`).send('hello'),
+    )
+    await cache.ping()
+    fail()
+    const asked = await Promise.all(Array.from({ length: 10 }, () => get(app, '/')))
+    expect(new Set(asked.map(({ headers }) => headers['set-cookie'])).size).toBe(10)
+  })
+
+  test('a route that busts answers, because it has done its work, and the fault is reported', async () => {
+    const cache = makeCache()
+    const app = makeCachedApp(cache)
+    const faults: unknown[] = []
+    cache.on('error', ({ error }) => void faults.push(error))
+    app.post('/', cacheBusting(cache, { keys: ['a'], tags: ['b'] }), () => 'changed')
+    await cache.ping()
+    fail()
+    const { answer, ms } = await timed(app.inject({ method: 'POST', url: '/' }))
+    expect([answer.statusCode, answer.body]).toEqual([200, 'changed'])
+    expect(ms).toBeLessThan(4 * DEADLINE_MS)
+    expect(faults.length).toBeGreaterThan(0)
+  })
+
+  test('with onError: throw both fail, and createCacheErrorHandler says 503 and no more', async () => {
+    const cache = makeCache({ onError: 'throw' })
+    const app = makeCachedApp(cache)
+    createCacheErrorHandler(app)
+    let runs = 0
+    app.get('/', cached(cache, { ttl: 60 }), () => `run ${++runs}`)
+    app.post('/', cacheBusting(cache, { keys: ['a'] }), () => 'changed')
+    await cache.ping()
+    fail()
+    for (const method of ['GET', 'POST'] as const) {
+      const answer = await app.inject({ method, url: '/' })
+      expect([answer.statusCode, answer.json()]).toEqual([
+        503,
+        { statusCode: 503, error: 'Service Unavailable', message: 'the cache is unavailable' },
+      ])
+    }
+    expect(runs).toBe(0)
+  })
+
+  test('the management routes say so', async () => {
+    const cache = makeCache()
+    const app = makeCachedApp(cache)
+    addCacheRoutes(app, cache)
+    await cache.ping()
+    fail()
+    const ping = await get(app, '/cache/ping')
+    expect([ping.statusCode, ping.json()]).toEqual([503, { ok: false }])
+    const clear = await app.inject({ method: 'DELETE', url: '/cache/clear' })
+    expect([clear.statusCode, clear.json()]).toEqual([503, { ok: false }])
+    expect((await get(app, '/cache/stats')).statusCode).toBe(200)
+  })
+})
+
+describe('what somebody else wrote to Redis', () => {
+  async function keysOf(prefix: string): Promise<string[]> {
+    return ((await redis.call('KEYS', `*${prefix}*`)) as string[]).toSorted()
+  }
+
+  test('truncated, flipped, swapped with another key’s: a miss, and the right answer', async () => {
+    const cache = makeCache()
+    const app = makeCachedApp(cache)
+    let runs = 0
+    app.get('/:id', cached(cache, { ttl: 60 }), ({ params }) => `${(params as { id: string }).id}, run ${++runs}`)
+    const damages: readonly ((key: string, other: string) => Promise<unknown>)[] = [
+      (key) => redis.call('SET', key, 'garbage'),
+      (key) => redis.call('SET', key, ''),
+      (key) => redis.call('SETRANGE', key, '60', 'XXXX'),
+      (key) => redis.call('SETRANGE', key, '28', '\0\0\0\0'),
+      (key, other) => redis.call('COPY', other, key, 'REPLACE'),
+      (key) => redis.call('DEL', key),
+    ]
+    for (const damage of damages) {
+      await inTurn(app, ['/a', '/b'])
+      await expect.poll(() => keysOf('v:')).toHaveLength(2)
+      const [one, other] = (await keysOf('v:')) as [string, string]
+      await damage(one, other)
+      const answer = await get(app, '/a')
+      expect(answer.statusCode).toBe(200)
+      expect(answer.body).toMatch(/^a, run \d+$/)
+      expect((await get(app, '/b')).body).toMatch(/^b, run \d+$/)
+      await cache.clear()
+      await redis.flush()
+    }
+  })
+})

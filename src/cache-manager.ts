@@ -90,11 +90,9 @@ export class CacheManager {
   async set<T>(key: string, value: T, options: SetOptions = {}): Promise<void> {
     const namespace = this.#namespaceOf(options)
     assertKey(key, namespace)
-    const { store, telemetry, loads } = this.parts
-    const id = entryId(namespace, key)
+    const { store, telemetry } = this.parts
     const draft = draftOf(value, options, { key, namespace, entryId: newToken(), ...this.parts })
-    await telemetry.watch(store.set(id, draft), { key, namespace })
-    loads.flights.detach([id])
+    await telemetry.watch(store.set(entryId(namespace, key), draft), { key, namespace })
     telemetry.count('set', key, namespace)
   }
 

@@ -9,7 +9,7 @@ import { createClient } from 'redis'
 import {
   CacheConfigurationError,
   CacheDeserializationError,
-  CacheManager,
+  type CacheManager,
   createCache,
   loadConfig,
   MemoryStore,
@@ -189,7 +189,7 @@ describe('on Redis', () => {
   test('so is a node-redis client', async () => {
     const client = createClient({ url: server.url })
     await client.connect()
-    const cache = make({ redis: { client: client as never } })
+    const cache = make({ redis: { client } })
     await cache.set('a', { at: new Date(5) })
     expect(await cache.get('a')).toEqual({ at: new Date(5) })
     await cache.close()

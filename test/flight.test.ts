@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { Flight, Flights, type Patience } from '../src/flight.ts'
 
@@ -97,9 +98,18 @@ describe('a flight', () => {
   test('waits longer than a timer can: a year is not over at once', async () => {
     const one = flight()
     const wait = one.wait(one.value, within(365 * 86_400_000))
-    await new Promise(setImmediate)
+    await sleep(5)
     resolve(1)
     expect(await wait).toBe(1)
+  })
+
+  test('has no timer left when it has ended in time', async () => {
+    const one = flight()
+    const wait = one.wait(one.value, within(5))
+    resolve(1)
+    await wait
+    await sleep(10)
+    expect(one.signal.aborted).toBe(false)
   })
 
   test('leaves no listener on a signal that outlives it', async () => {

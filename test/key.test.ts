@@ -29,6 +29,11 @@ describe('ids', () => {
     expect(entryId('a:b', 'c')).not.toBe(entryId('a', 'b:c'))
   })
 
+  test('a namespace that looks as if it were escaped is not the one that it looks like', () => {
+    expect(entryId('a%3Ab', 'c')).not.toBe(entryId('a:b', 'c'))
+    expect(entryId('a%2525', 'c')).not.toBe(entryId('a%25', 'c'))
+  })
+
   test('two ids are the same only if their kind, namespace, key and variant are', () => {
     const named = fc.oneof(
       fc.tuple(fc.constant('k'), name, key).map((parts) => ({ parts, id: entryId(parts[1], parts[2]) })),

@@ -17,6 +17,11 @@ const fail = (): Promise<never> => Promise.reject(DOWN)
 /** Lets everything happen that needs nobody's help, a trip to Redis included. */
 const settled = (cache: CacheManager): Promise<unknown> => cache.exists('nothing')
 
+/** Resolves when so many callers have joined a load. */
+async function joined(cache: CacheManager, callers: number): Promise<void> {
+  await expect.poll(() => cache.getStatistics().coalesced, { interval: 1 }).toBe(callers)
+}
+
 describe.each(STORES)('getOrSet over %s', (kind) => {
   const { create, createTwo } = cachesOver(kind)
   let clock: ManualClock
@@ -171,6 +176,17 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
     test('then it is gone', async () => {
       clock.advance('60s')
       await expect(cache.getOrSet('a', fail, windows)).rejects.toBe(DOWN)
+    })
+
+    test('a refresh goes on although everybody who has joined it has left', async () => {
+      clock.advance('10s')
+      await cache.getOrSet('a', loader.load, windows)
+      const run = await loader.started()
+      clock.advance('50s')
+      await expect(cache.getOrSet('a', loader.load, { hardTimeout: '5ms' })).rejects.toThrow(LoadTimeoutError)
+      expect(run.context.signal.aborted).toBe(false)
+      run.resolve('new')
+      await expect.poll(() => cache.get('a')).toBe('new')
     })
 
     test('the stale value is a copy, too', async () => {
@@ -379,11 +395,11 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
     test('that the result is to be skipped: it is handed out, frozen, and not stored', async () => {
       const first = cache.getOrSet('a', loader.load)
       const run = await loader.started()
-      const joined = cache.getOrSet('a', loader.load)
-      await settled(cache)
+      const second = cache.getOrSet('a', loader.load)
+      await joined(cache, 1)
       run.context.skip()
       run.resolve({ list: [1] })
-      const got = [await first, await joined] as { list: number[] }[]
+      const got = [await first, await second] as { list: number[] }[]
       for (const one of got) {
         expect(one).toEqual({ list: [1] })
         expect(() => one.list.push(2)).toThrow(TypeError)
@@ -403,6 +419,13 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
       await cache.set('a', { n: 1 }, { ttl: 1, grace: 60 })
       clock.advance('1s')
       expect(await cache.getOrSet<{ n: number }>('a', ({ stale }) => ({ n: stale!.n + 1 }))).toEqual({ n: 2 })
+    })
+
+    test('the value that is about to be replaced is a copy, if it cannot be frozen', async () => {
+      await cache.set('a', new Date(5), { ttl: 1, grace: 60 })
+      clock.advance('1s')
+      const spoil = ({ stale }: LoadContext<Date>): Promise<Date> => (stale!.setTime(0), fail())
+      expect(await cache.getOrSet('a', spoil)).toEqual(new Date(5))
     })
 
     test('a bad tag or ttl fails its load', async () => {
@@ -442,173 +465,6 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
       await cache.set('a', 'old')
       await expect(cache.getOrSet('a', fail, { forceRefresh: true })).rejects.toBe(DOWN)
       expect(await cache.get('a')).toBe('old')
-    })
-  })
-
-  describe('many callers', () => {
-    test('200 at once are one load', async () => {
-      const calls = Array.from({ length: 200 }, () => cache.getOrSet('a', loader.load))
-      const run = await loader.started()
-      await settled(cache)
-      run.resolve({ x: 1 })
-      const values = await Promise.all(calls)
-      expect(loader.runs).toHaveLength(1)
-      expect(new Set(values).size).toBe(1)
-    })
-
-    test('so are those who come while it is under way', async () => {
-      const first = cache.getOrSet('a', loader.load)
-      const run = await loader.started()
-      const later = Array.from({ length: 20 }, () => cache.getOrSet('a', loader.load))
-      await settled(cache)
-      run.resolve(1)
-      expect(await Promise.all([first, ...later])).toEqual(Array.from({ length: 21 }, () => 1))
-      expect(loader.runs).toHaveLength(1)
-    })
-
-    test('a failing loader fails them all once, with the same error, which is not cached', async () => {
-      const calls = Array.from({ length: 50 }, () => cache.getOrSet('a', loader.load))
-      ;(await loader.started()).reject(DOWN)
-      for (const call of calls) await expect(call).rejects.toBe(DOWN)
-      expect(loader.runs).toHaveLength(1)
-      expect(await cache.getOrSet('a', () => 1)).toBe(1)
-    })
-
-    test('different keys, and the same key in different namespaces, are different loads', async () => {
-      const calls = [
-        cache.getOrSet('a', () => 1),
-        cache.getOrSet('b', () => 2),
-        cache.getOrSet('a', () => 3, { namespace: 'n' }),
-      ]
-      expect(await Promise.all(calls)).toEqual([1, 2, 3])
-    })
-
-    test('of two processes are one load', async () => {
-      const [one, other] = createTwo({ clock })
-      const calls = [one, other].flatMap((it) => Array.from({ length: 20 }, () => it.getOrSet('a', loader.load)))
-      const run = await loader.started()
-      await Promise.all([settled(one), settled(other)])
-      run.resolve(1)
-      expect(await Promise.all(calls)).toEqual(Array.from({ length: 40 }, () => 1))
-      expect(loader.runs).toHaveLength(1)
-    })
-
-    test('who has waited long enough for another process loads beside it', async () => {
-      const [one, other] = createTwo({ cache: { waitTime: '20ms' } })
-      const first = one.getOrSet('a', loader.load)
-      const run = await loader.started()
-      expect(await other.getOrSet('a', () => 'beside')).toBe('beside')
-      run.resolve('first')
-      expect(await first).toBe('first')
-      await expect.poll(() => other.get('a')).toBe('first')
-    })
-  })
-
-  describe('a load begun before', () => {
-    const OVERTAKING: [string, (it: CacheManager) => Promise<unknown>][] = [
-      ['delete', (it) => it.delete('a')],
-      ['invalidateTags', (it) => it.invalidateTags('red')],
-      ['invalidateTags of a tag that it learns from what it loads', (it) => it.invalidateTags('blue')],
-      ['a soft invalidation', (it) => it.invalidateTags('red', { soft: true })],
-      ['clear', (it) => it.clear()],
-      ['clear of the namespace', (it) => it.clear({ namespace: '' })],
-    ]
-    const options = { tags: ['red'] }
-
-    describe.each(OVERTAKING)('%s', (_, overtake) => {
-      test('is not served afterwards, but to the caller whose own loader it was', async () => {
-        const own = cache.getOrSet('a', loader.load, options)
-        const run = await loader.started()
-        await overtake(cache)
-        run.context.tag('blue')
-        run.resolve('old')
-        expect(await own).toBe('old')
-        expect(await cache.get('a')).toBeUndefined()
-        expect(await cache.getOrSet('a', () => 'new', options)).toBe('new')
-      })
-
-      test('is not handed to who joins after it', async () => {
-        const own = cache.getOrSet('a', loader.load, options)
-        const run = await loader.started()
-        await overtake(cache)
-        const next = cache.getOrSet('a', () => 'new', options)
-        await settled(cache)
-        run.context.tag('blue')
-        run.resolve('old')
-        expect(await next).toBe('new')
-        expect(await own).toBe('old')
-        expect(await cache.get('a')).toBe('new')
-      })
-
-      test('is not handed to who joins after it in the process that did not hear of it', async () => {
-        const [one, other] = createTwo()
-        const own = one.getOrSet('a', loader.load, options)
-        const run = await loader.started()
-        await overtake(other)
-        const next = one.getOrSet('a', () => 'new', options)
-        await settled(one)
-        run.context.tag('blue')
-        run.resolve('old')
-        expect(await next).toBe('new')
-        expect(await own).toBe('old')
-        expect(await one.get('a')).toBe('new')
-      })
-    })
-
-    test('set does not replace what was set', async () => {
-      const own = cache.getOrSet('a', loader.load)
-      const run = await loader.started()
-      await cache.set('a', 'set')
-      const next = cache.getOrSet('a', fail)
-      run.resolve('old')
-      expect(await own).toBe('old')
-      expect(await next).toBe('set')
-      expect(await cache.get('a')).toBe('set')
-    })
-
-    test('an invalidation is handed to who came before the load began: nobody waits in turn', async () => {
-      const calls = Array.from({ length: 50 }, () => cache.getOrSet('a', loader.load, options))
-      const run = await loader.started()
-      await cache.invalidateTags('red')
-      run.resolve('own')
-      expect(await Promise.all(calls)).toEqual(Array.from({ length: 50 }, () => 'own'))
-      expect(loader.runs).toHaveLength(1)
-      expect(await cache.get('a')).toBeUndefined()
-    })
-
-    test('an invalidation: those who had joined load once more, together', async () => {
-      const first = cache.getOrSet('a', loader.load, options)
-      const run = await loader.started()
-      const joined = Array.from({ length: 50 }, () => cache.getOrSet('a', loader.load, options))
-      await settled(cache)
-      await cache.invalidateTags('red')
-      run.resolve('old')
-      ;(await loader.started(2)).resolve('new')
-      expect(await first).toBe('old')
-      expect(await Promise.all(joined)).toEqual(Array.from({ length: 50 }, () => 'new'))
-      expect(loader.runs).toHaveLength(2)
-    })
-
-    test('delete of another key, or another tag, is stored', async () => {
-      const own = cache.getOrSet('a', loader.load, options)
-      const run = await loader.started()
-      await cache.delete('b')
-      await cache.invalidateTags('green')
-      await cache.clear({ namespace: 'n' })
-      run.resolve('value')
-      await own
-      await expect.poll(() => cache.get('a')).toBe('value')
-    })
-
-    test('an invalidation, behind a stale entry, does not bring it back', async () => {
-      await cache.set('a', 'old', { ttl: 1, swr: 60, tags: ['red'] })
-      clock.advance('1s')
-      expect(await cache.getOrSet('a', loader.load, options)).toBe('old')
-      const run = await loader.started()
-      await cache.invalidateTags('red')
-      run.resolve('older')
-      await settled(cache)
-      expect(await cache.getOrSet('a', () => 'new', options)).toBe('new')
     })
   })
 
@@ -670,7 +526,7 @@ describe('over Redis', () => {
     await expect.poll(() => one.get('a')).toBe(1)
   })
 
-  test('callers who had given up before they got the lease run no loader', async () => {
+  test('callers who give up while they wait for another process run no loader', async () => {
     const [one, other] = createTwo()
     const token = await one.begin('a')
     const loader = new Loader()

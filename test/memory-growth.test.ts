@@ -10,9 +10,9 @@ setFlagsFromString('--expose_gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
 const SILENT = { info: () => {}, warn: () => {}, error: () => {} }
-const KEYS = 5000
-/** Keys are long, so that what keeps one shows: half a kilobyte each, where the heap itself moves by some hundred KB. */
-const LONG = 'x'.repeat(500)
+const KEYS = 2000
+/** Keys are long, so that what keeps one shows: a kilobyte each, where the heap itself moves by some hundred KB. */
+const LONG = 'x'.repeat(1000)
 const LIMIT = 1_000_000
 
 async function grownBy(work: (key: string) => Promise<unknown>): Promise<number> {
@@ -23,7 +23,7 @@ async function grownBy(work: (key: string) => Promise<unknown>): Promise<number>
     await new Promise(setImmediate)
     collectGarbage()
   }
-  await round('warm-up', 2000)
+  await round('warm-up', 1000)
   const before = process.memoryUsage().heapUsed
   await round('counted', KEYS)
   return process.memoryUsage().heapUsed - before
@@ -47,7 +47,7 @@ test.each<[string, () => CacheManager, (cache: CacheManager, key: string) => Pro
   ['misses', inMemory, (cache, key) => cache.get(key)],
   ['an outage', withoutRedis, (cache, key) => cache.getOrSet(key, () => 1)],
   ['an outage of many namespaces', withoutRedis, (cache, key) => cache.getOrSet(key, () => 1, { namespace: key })],
-])('%s leave nothing behind', async (_, make, work) => {
+])('nothing is left behind by %s', async (_, make, work) => {
   const cache = make()
   expect(await grownBy((key) => work(cache, key))).toBeLessThan(LIMIT)
   await cache.close()
@@ -60,7 +60,7 @@ async function late(cache: CacheManager, key: string): Promise<void> {
 }
 
 async function refresh(cache: CacheManager, key: string): Promise<void> {
-  await cache.set(key, 1, { ttl: 1, swr: 60 })
+  await cache.set(key, 1, { ttl: 1, swr: '1d' })
   clock.advance('2s')
   await cache.getOrSet(key, () => 2)
 }

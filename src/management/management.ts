@@ -1,6 +1,6 @@
 /** What the management routes do, free of any framework: who may call them, and what they answer. */
 import type { CacheManager } from '../cache-manager.ts'
-import { CacheConfigurationError } from '../exceptions.ts'
+import { CacheConfigurationError, describe } from '../exceptions.ts'
 
 /** What a proxy adds to a request; one alone is enough to know that it stands between. */
 const FORWARDED = ['forwarded', 'via', 'x-real-ip', 'x-client-ip', 'cf-connecting-ip'].concat(
@@ -21,13 +21,20 @@ export interface Caller {
 }
 
 /**
- * @throws {CacheConfigurationError} in production, unless `authorize` says who may call, or `false` that everybody may
+ * @throws {CacheConfigurationError} unless `authorize` is a function that says who may call, or `false` (everybody), or
+ * outside of production left out (this machine)
  */
 export function assertGuarded(cache: CacheManager, authorize: unknown): void {
-  if (authorize !== undefined || cache.parts.environment !== 'production') return
-  const expected =
-    'a function that decides who may call the management routes, or openly `false` (everybody), in production'
-  throw new CacheConfigurationError([{ path: 'authorize', expected, got: 'undefined' }], 'management routes')
+  if (authorize === false || typeof authorize === 'function') return
+  const isProduction = cache.parts.environment === 'production'
+  if (authorize === undefined && !isProduction) return
+  const expected = 'a function that decides who may call the management routes, or openly `false` (everybody)'
+  const fault = {
+    path: 'authorize',
+    expected: isProduction ? `${expected}, in production` : expected,
+    got: describe(authorize),
+  }
+  throw new CacheConfigurationError([fault], 'management routes')
 }
 
 /**

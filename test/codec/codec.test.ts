@@ -51,7 +51,7 @@ describe('an entry', () => {
     fc.assert(
       fc.property(storable, fc.constantFrom(plain, gzip, brotli), (value, codec) => {
         const draft = draftOf(value, { parentId: 'fedcba9876543210' })
-        const { bytes: _estimated, ...expected } = { ...draft, seq: 77 }
+        const { bytes: _estimated, ...expected } = { ...draft, seq: 77, epoch: 'epoch--1' }
         const { bytes, ...entry } = plain.decode(
           stamped(codec.encode(draft, ID) as Buffer, 'epoch--1', 77),
           ID,

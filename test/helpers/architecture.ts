@@ -42,7 +42,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   fastify: ['adapters/fastify/'],
   ioredis: ['stores/redis/'],
   redis: ['stores/redis/'],
-  'lru-cache': ['stores/memory.ts'],
+  'lru-cache': ['stores/entry-table.ts'],
   'rate-limiter-flexible': ['rate-limit.ts'],
 }
 

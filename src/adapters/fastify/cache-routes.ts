@@ -1,6 +1,7 @@
 /** `addCacheRoutes`: the management routes of a cache. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, preHandlerAsyncHookHandler } from 'fastify'
 import type { CacheManager } from '../../cache-manager.ts'
+import { CacheConfigurationError } from '../../exceptions.ts'
 import {
   assertGuarded,
   clear,
@@ -12,6 +13,7 @@ import {
   type Caller,
   type ManagementAnswer,
 } from '../../management/management.ts'
+import type { FastifyApplication } from './route-options.ts'
 
 export interface CacheRoutesOptions {
   /**
@@ -42,12 +44,24 @@ const ONE_NAMESPACE = { type: 'object', properties: { namespace: { type: 'string
  * Adds `GET /cache/stats`, `GET /cache/ping`, `DELETE /cache/clear` (`?namespace=`), `POST /cache/reset-stats` and its
  * alias `GET /cache/reset-stats`. What changes something is refused to a browser that asks on behalf of another site.
  *
- * @throws {CacheConfigurationError} in production without `authorize`
+ * @throws {CacheConfigurationError} in production without `authorize`, and for options that are none
  * @example
  * addCacheRoutes(app, cache, { authorize: (request) => isAdmin(request) })
  */
-export function addCacheRoutes(app: FastifyInstance, cache: CacheManager, options: CacheRoutesOptions = {}): void {
-  const { authorize, prefix = '/cache' } = options
+export function addCacheRoutes(
+  application: FastifyApplication,
+  cache: CacheManager,
+  options: CacheRoutesOptions = {},
+): void {
+  const app = application as FastifyInstance
+  const { authorize, prefix = '/cache', ...unknown } = options
+  // A misspelt `authorize` must not be taken for none.
+  for (const path of Object.keys(unknown)) {
+    throw new CacheConfigurationError(
+      [{ path, expected: 'authorize or prefix', got: 'an unknown option' }],
+      'management routes',
+    )
+  }
   assertGuarded(cache, authorize)
   const isAllowed = authorize === false ? () => true : (authorize ?? ((request) => isLocal(callerOf(request))))
 

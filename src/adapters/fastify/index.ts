@@ -11,6 +11,7 @@ export type {
   CacheBustingRouteOptions,
   CacheRouteOptions,
   CacheSpec,
+  FastifyApplication,
   OfRequest,
   RouteRequest,
 } from './route-options.ts'

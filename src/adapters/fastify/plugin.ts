@@ -13,6 +13,7 @@ import {
   type CacheBustingRouteOptions,
   type CacheRouteOptions,
   type CacheSpec,
+  type FastifyApplication,
 } from './route-options.ts'
 import { announceCache, claim } from './unclaimed.ts'
 
@@ -24,7 +25,11 @@ import { announceCache, claim } from './unclaimed.ts'
  * @example
  * const cache = setupCache(app, { cache: { defaultTtl: '5m' } })
  */
-export function setupCache(app: FastifyInstance, configOrManager?: ApplicationConfig | CacheManager): CacheManager {
+export function setupCache(
+  application: FastifyApplication,
+  configOrManager?: ApplicationConfig | CacheManager,
+): CacheManager {
+  const app = application as FastifyInstance
   const isManager = configOrManager instanceof CacheManager
   const cache = isManager ? configOrManager : createCache(withLogger(app, configOrManager))
   app.decorate('cache', cache)

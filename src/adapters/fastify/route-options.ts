@@ -2,6 +2,7 @@
 import type {
   ContextConfigDefault,
   FastifyBaseLogger,
+  FastifyInstance,
   FastifyRequest,
   FastifySchema,
   FastifyTypeProvider,
@@ -18,6 +19,9 @@ import { CacheConfigurationError, describe, type ConfigurationFault } from '../.
 import { DEFAULT_MAX_BODY_BYTES, DEFAULT_STATUSES, type RoutePolicy } from '../../http/route-policy.ts'
 import { windowsOf, type TtlLimits } from '../../options.ts'
 
+/** Any Fastify application, over HTTP/1 or HTTP/2, whatever its logger and its type provider: what all of them have. */
+export type FastifyApplication = Pick<FastifyInstance, 'version' | 'prefix' | 'hasDecorator' | 'printRoutes'>
+
 /** A request as the functions among the options see it. */
 export type RouteRequest = FastifyRequest<{
   Params: Record<string, string>
@@ -26,10 +30,10 @@ export type RouteRequest = FastifyRequest<{
 }>
 
 /** A function of the request; taken from a method, so that one written for a more exact request type fits as well. */
-export type OfRequest<Result> = { of(request: RouteRequest): Result }['of']
+export type OfRequest<Result, Request = RouteRequest> = { of(request: Request): Result }['of']
 
 /** How the responses of a route are cached. */
-export interface CacheRouteOptions {
+export interface CacheRouteOptions<Request = RouteRequest> {
   /** How long a response is fresh; the response itself may ask for less (`Cache-Control`, `Expires`). */
   ttl: Duration
   /** How long after its ttl it is still served, while one refresh runs behind. Default: not at all. No effect with `user`. */
@@ -42,15 +46,15 @@ export interface CacheRouteOptions {
    * The name that `cacheBusting({ keys })` and `cache.delete(name, { namespace })` reach. A function of the request stands
    * for path and query; a fixed string is one name for all that the route answers. Default: the path.
    */
-  key?: string | OfRequest<string> | undefined
+  key?: string | OfRequest<string, Request> | undefined
   /** Tags by which `cache.invalidateTags` reaches the response. Default: none. */
-  tags?: readonly string[] | OfRequest<readonly string[]> | undefined
+  tags?: readonly string[] | OfRequest<readonly string[], Request> | undefined
   /** Request headers that tell responses apart. Default: none. */
   vary?: readonly string[] | undefined
   /** Query parameters that tell responses apart. Default: those that the route's schema declares; without one, all. */
   query?: readonly string[] | undefined
   /** Whose response it is: users never see each other's. Default: everybody's, and no request with `Authorization`. */
-  user?: OfRequest<string | undefined> | undefined
+  user?: OfRequest<string | undefined, Request> | undefined
   /** Methods that are answered from the cache. Default: GET and HEAD. */
   methods?: readonly ('GET' | 'HEAD')[] | undefined
   /** Statuses that are stored; never 206, 304 or 5xx. Default: 200 203 204 301 308 404 410. */
@@ -60,14 +64,14 @@ export interface CacheRouteOptions {
   /** `'route'`: these options decide how long a response is fresh, its headers may shorten it. Default: `'route'`. */
   policy?: 'route' | undefined
   /** Who may have an entry refreshed by `Cache-Control: no-cache`, at most once a second. Default: nobody. */
-  allowRefresh?: OfRequest<boolean> | undefined
+  allowRefresh?: OfRequest<boolean, Request> | undefined
 }
 
 /** What a route that changes data makes out of date, once its handler has succeeded. At least one of `keys` and `tags`. */
-export interface CacheBustingRouteOptions {
+export interface CacheBustingRouteOptions<Request = RouteRequest> {
   /** Names given by `key`, or keys of the manager. */
-  keys?: string | readonly string[] | OfRequest<string | readonly string[]> | undefined
-  tags?: string | readonly string[] | OfRequest<string | readonly string[]> | undefined
+  keys?: string | readonly string[] | OfRequest<string | readonly string[], Request> | undefined
+  tags?: string | readonly string[] | OfRequest<string | readonly string[], Request> | undefined
   /** The namespace of `keys`. Default: that of the cache. Tags belong to no namespace. */
   namespace?: string | undefined
 }

@@ -1,6 +1,6 @@
 /** `cached` and `cacheBusting` for routes: options that stand where a decorator would, under a key of their own. */
 import type { CacheManager } from '../../cache-manager.ts'
-import type { CacheBustingRouteOptions, CacheRouteOptions, CacheSpec } from './route-options.ts'
+import type { CacheBustingRouteOptions, CacheRouteOptions, CacheSpec, RouteRequest } from './route-options.ts'
 
 /**
  * Caches the responses of a route. The options are checked when the route is registered.
@@ -8,8 +8,11 @@ import type { CacheBustingRouteOptions, CacheRouteOptions, CacheSpec } from './r
  * @example
  * app.get('/items', cached(cache, { ttl: '10m', namespace: 'items', key: 'items_list' }), async () => db.items())
  */
-export function cached(cache: CacheManager, options: CacheRouteOptions): { cache: CacheSpec<CacheRouteOptions> } {
-  return { cache: { cache, options } }
+export function cached<Request = RouteRequest>(
+  cache: CacheManager,
+  options: CacheRouteOptions<Request>,
+): { cache: CacheSpec<CacheRouteOptions> } {
+  return { cache: { cache, options: options as CacheRouteOptions } }
 }
 
 /**
@@ -18,9 +21,9 @@ export function cached(cache: CacheManager, options: CacheRouteOptions): { cache
  * @example
  * app.post('/items', cacheBusting(cache, { keys: ['items_list'], namespace: 'items' }), async (request) => db.add(request.body))
  */
-export function cacheBusting(
+export function cacheBusting<Request = RouteRequest>(
   cache: CacheManager,
-  options: CacheBustingRouteOptions,
+  options: CacheBustingRouteOptions<Request>,
 ): { cacheBusting: CacheSpec<CacheBustingRouteOptions> } {
-  return { cacheBusting: { cache, options } }
+  return { cacheBusting: { cache, options: options as CacheBustingRouteOptions } }
 }

@@ -224,7 +224,8 @@ describe.each(STORES)('on %s', (kind) => {
     await expect.poll(() => cache.getStatistics().coalesced, { interval: 2 }).toBe(9)
     gate.open()
     const statuses = (await Promise.all(answers)).map(({ statusCode }) => statusCode)
-    expect(statuses.toSorted()).toEqual([...Array.from({ length: 9 }, () => 200), 500])
+    expect(statuses.filter((status) => status === 200)).toHaveLength(9)
+    expect(statuses).toContain(500)
     expect(runs).toBe(10)
   })
 
@@ -239,7 +240,7 @@ describe.each(STORES)('on %s', (kind) => {
     const app = makeCachedApp(cache)
     let runs = 0
     app.get('/', cached(cache, { ttl: 60 }), async (_request, reply) => (++runs < 3 ? fail(reply) : 'well'))
-    for (const _try of [1, 2]) {
+    for (let i = 0; i < 2; i++) {
       const answer = await get(app, '/')
       expect(answer.statusCode).toBe(status)
       expect(answer.headers['cache-status']).toBe(`tidemark; fwd=uri-miss; detail=status-${status}`)
@@ -270,7 +271,7 @@ describe.each(STORES)('on %s', (kind) => {
     const app = makeCachedApp(cache)
     let runs = 0
     app.get('/', cached(cache, { ttl: 60 }), (_request, reply) =>
-      reply.header('cache-control', 'max-age=10').send(++runs + ''),
+      reply.header('cache-control', 'max-age=10').send(`${++runs}`),
     )
     const filled = nextFill(cache)
     await get(app, '/')

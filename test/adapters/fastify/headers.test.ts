@@ -234,7 +234,7 @@ describe.each(STORES)('on %s', (kind) => {
     const cache = caches.create()
     const app = Fastify({ http2: true })
     onTestFinished(() => app.close())
-    setupCache(app as unknown as FastifyInstance, cache)
+    setupCache(app, cache)
     let runs = 0
     app.get('/', cached(cache, { ttl: 60 }), async () => ({ runs: ++runs, TEXT }))
     app.get('/stream', cached(cache, { ttl: 60 }), async () => Readable.from([TEXT, String(++runs)]))

@@ -94,7 +94,7 @@ describe('the guard itself', () => {
       `import { routes } from '../../management/routes.ts'`,
     ],
     ['to Node', 'events.ts', `import { channel } from 'node:diagnostics_channel'`],
-    ['to its own package', 'stores/memory.ts', `import { LRUCache } from 'lru-cache'`],
+    ['to its own package', 'stores/entry-table.ts', `import { LRUCache } from 'lru-cache'`],
     ['in a docstring', 'codec/codec.ts', `/**\n * import { Store } from '../stores/store.ts'\n */`],
   ])('lets an arrow pass: %s', (_, file, source) => {
     expect(layerFaults(only(file, source))).toEqual([])

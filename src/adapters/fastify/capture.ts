@@ -18,8 +18,8 @@ export interface Capture {
 }
 
 export function beginCapture(reply: FastifyReply, lead: Lead): Capture {
-  // Whatever happens to the answer, the lead ends with it.
-  finished(reply.raw, () => lead.drop('gone'))
+  // Whatever happens to the answer, the lead ends with it. `callNotFound`, for one, leaves the route and its hooks.
+  finished(reply.raw, (error) => lead.drop(error ? 'gone' : 'refused'))
   const hijack = reply.hijack.bind(reply)
   // A hijacked answer does not come by onSend, and may go on for ever.
   reply.hijack = () => {

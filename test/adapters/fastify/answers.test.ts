@@ -248,6 +248,28 @@ describe.each(STORES)('on %s', (kind) => {
     expect(await inTurn(app, ['/', '/'])).toEqual(['MISS well', 'HIT well'])
   })
 
+  test('a handler that leaves the route for the 404 of the application keeps nobody waiting', async () => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    const gate = makeGate()
+    const all = makeGate()
+    let runs = 0
+    app.get('/', cached(cache, { ttl: 60 }), async (_request, reply) => {
+      if (++runs === 1) await gate.opened
+      else {
+        // Those who waited run it at the same time, not one behind the other.
+        if (runs === 10) all.open()
+        await all.opened
+      }
+      reply.callNotFound()
+      return reply
+    })
+    const answers = Array.from({ length: 10 }, () => get(app, '/'))
+    await expect.poll(() => cache.getStatistics().coalesced, { interval: 2 }).toBe(9)
+    gate.open()
+    expect((await Promise.all(answers)).map(({ statusCode }) => statusCode)).toEqual(Array(10).fill(404))
+  })
+
   test('a body larger than maxBodyBytes is not stored', async () => {
     const cache = caches.create()
     const app = makeCachedApp(cache)

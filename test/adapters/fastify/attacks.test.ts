@@ -49,7 +49,7 @@ describe.each(STORES)('on %s', (kind) => {
     echoing(app, '/')
     const distinct = [
       'a=1', 'a=1&a=2', 'a=2&a=1', 'a=1&%61=2', '%61=2&a=1', 'a=%26b', 'a=&b', 'a[]=1&a=2', 'a=2&a[]=1', 'a', 'a=', '__proto__=1',
-      'constructor=1', 'a=1&__proto__=1', 'A=1&a=2', 'a=2&A=1', 'a=%00', 'a=1%20', 'a=1+', '%zz=1&a=2', 'a=2&%zz=1', '?a=1', 'a=1&', '&a=1',
+      'constructor=1', 'a=1&__proto__=1', 'A=1&a=2', 'a=2&A=1', 'a=%00', 'a=1%20', 'a=1+', '%zz=1&a=2', 'a=2&%zz=1', '?a=1', 'a=1&',
     ]
     for (const outcome of ['MISS', 'HIT']) {
       for (const query of distinct) {

@@ -125,7 +125,7 @@ export class Loads {
   /** Loads behind the caller's back, unless anybody does so already. */
   async refresh(request: LoadRequest): Promise<void> {
     const { id, key, namespace } = request
-    if (this.#refreshing.has(id) || this.flights.get(id) !== undefined) return
+    if (this.#refreshing.has(id)) return
     this.#refreshing.add(id)
     try {
       const claim = await this.#claim(request, 0)

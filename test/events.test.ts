@@ -1,7 +1,11 @@
 import { channel } from 'node:diagnostics_channel'
 import { setImmediate as turn } from 'node:timers/promises'
-import { expect, expectTypeOf, test } from 'vitest'
+import type { CacheEventName, CacheManager } from 'tidemark'
+import { ManualClock } from 'tidemark/testing'
+import { beforeEach, describe, expect, expectTypeOf, test } from 'vitest'
 import { Events, type CacheEvents } from '../src/events.ts'
+import { cachesOver, STORES } from './helpers/caches.ts'
+import { Loader } from './helpers/loader.ts'
 
 const ABOUT = { key: 'a', namespace: 'n' }
 
@@ -103,4 +107,101 @@ test('whether anybody listens is known before an event is made', () => {
   channel('tidemark:stale').subscribe(listener)
   expect(events.has('stale')).toBe(true)
   channel('tidemark:stale').unsubscribe(listener)
+})
+
+describe.each(STORES)('what a cache over %s tells', (kind) => {
+  const { create } = cachesOver(kind)
+  const NAMES = [
+    'hit',
+    'stale',
+    'miss',
+    'load',
+    'fill',
+    'fence',
+    'set',
+    'delete',
+    'invalidate',
+    'clear',
+    'error',
+  ] as const
+  let clock: ManualClock
+  let cache: CacheManager
+  let told: [name: CacheEventName, event: unknown][]
+
+  beforeEach(() => {
+    clock = new ManualClock()
+    cache = create({ clock })
+    told = []
+    for (const name of NAMES) cache.on(name, (event) => told.push([name, event]))
+  })
+
+  const about = { key: 'a', namespace: 'n' }
+  const options = { namespace: 'n' }
+
+  test('a miss, its load and its fill, then a hit', async () => {
+    await cache.getOrSet('a', () => 1, options)
+    await cache.getOrSet('a', () => 1, options)
+    await expect.poll(() => told.map(([name]) => name).toSorted()).toEqual(['fill', 'hit', 'load', 'miss'])
+    expect(told).toContainEqual(['miss', about])
+    expect(told).toContainEqual(['load', { ...about, durationMs: expect.any(Number) }])
+    expect(told).toContainEqual(['fill', about])
+    expect(told).toContainEqual(['hit', about])
+  })
+
+  test('a load that failed, too', async () => {
+    await expect(cache.getOrSet('a', () => Promise.reject(new Error('down')))).rejects.toThrow('down')
+    expect(told.map(([name]) => name)).toEqual(['miss', 'load'])
+  })
+
+  test('a load that was overtaken is fenced', async () => {
+    await cache.getOrSet('a', () => cache.delete('a', options), options)
+    await expect.poll(() => told.at(-1)).toEqual(['fence', about])
+    expect(told.map(([name]) => name)).toEqual(['miss', 'delete', 'load', 'fence'])
+  })
+
+  test('a stale entry that is served', async () => {
+    await cache.set('a', 1, { ttl: 1, swr: 60, namespace: 'n' })
+    clock.advance('1s')
+    const loader = new Loader()
+    await cache.getOrSet('a', loader.load, options)
+    expect(told).toEqual([
+      ['set', about],
+      ['stale', about],
+    ])
+    ;(await loader.started()).resolve(2)
+  })
+
+  test('deletes, invalidations and clears', async () => {
+    await cache.set('a', 1, options)
+    await cache.delete(['a', 'b'], options)
+    await cache.invalidateTags(['red', 'blue'], { soft: true })
+    await cache.invalidateTags('red')
+    await cache.clear(options)
+    await cache.clear()
+    expect(told.slice(1)).toEqual([
+      ['delete', { keys: ['a', 'b'], namespace: 'n', deleted: 1 }],
+      ['invalidate', { tags: ['red', 'blue'], soft: true }],
+      ['invalidate', { tags: ['red'], soft: false }],
+      ['clear', { namespace: 'n' }],
+      ['clear', { namespace: undefined }],
+    ])
+  })
+
+  test('nothing to who has been taken off, nor anything to who listens to another cache', async () => {
+    const listener = (): void => void told.push(['hit', 'again'])
+    cache.on('miss', listener).off('miss', listener)
+    await create().get('a')
+    await cache.get('a')
+    expect(told).toEqual([['miss', { key: 'a', namespace: '' }]])
+  })
+
+  test('a listener that throws does not fail the call', async () => {
+    const mistake = new Error('mine')
+    cache.on('set', () => {
+      throw mistake
+    })
+    await cache.set('a', 1)
+    expect(await cache.get('a')).toBe(1)
+    expect(told).toContainEqual(['error', { error: mistake }])
+  })
 })

@@ -188,6 +188,8 @@ describe('Redis', () => {
       expect(await own).toBe('own')
       // Nobody can confirm that no invalidation overtook it: who joined does not take it on trust.
       expect(await Promise.all(joined)).toEqual(['anew', 'anew'])
+      // The fill, and two reads: they do not ask for a lease as well.
+      expect(cache.getStatistics()).toMatchObject({ loads: 2, errors: 3 })
     })
 
     test('a refresh that it interrupts does no harm', async () => {

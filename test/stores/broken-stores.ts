@@ -1,5 +1,6 @@
 /** Stores each of which breaks the contract in one way, to prove that the suite notices. */
 import { AssertionError } from 'node:assert'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ManualClock, storeSuite, type StoreUnderTest } from 'tidemark/testing'
 import type { EntryDraft } from '../../src/entry.ts'
 import { EVERYTHING } from '../../src/key.ts'
@@ -617,4 +618,43 @@ const PARENTS: readonly BrokenStore[] = [
   },
 ]
 
-export const BROKEN_STORES: readonly BrokenStore[] = [...ENTRIES, ...LEASES, ...INVALIDATIONS, ...PARENTS]
+const WAITING: readonly BrokenStore[] = [
+  {
+    name: 'knows no holds',
+    broken: ['a name on hold is not filled until the hold is over'],
+    breakStore: (store) => ({
+      invalidate: (stamps, options) => store.invalidate(stamps, { ...options, holdMs: 0 }),
+    }),
+  },
+  {
+    name: 'holds up what is set, too',
+    broken: ['what is set is stored also while its names are on hold'],
+    breakStore(store) {
+      let isHeld = false
+      return {
+        invalidate(stamps, options) {
+          isHeld = options?.holdMs !== undefined
+          return store.invalidate(stamps, options)
+        },
+        set: (id, draft) => (isHeld ? undefined : store.set(id, draft)),
+      }
+    },
+  },
+  {
+    name: 'tells nobody of the end of a lease',
+    broken: ['who watches a lease is told when it ends: filled, released, removed or set over'],
+    breakStore: () => ({ watch: () => ({ ended: (withinMs) => sleep(withinMs), stop: () => undefined }) }),
+  },
+  {
+    name: 'keeps those who watch a lease until it ends',
+    broken: ['who watches a lease that does not end waits no longer than asked'],
+    breakStore: (store) => ({
+      watch(id) {
+        const watch = store.watch(id)
+        return { ended: (withinMs) => watch.ended(withinMs === 30 ? 5000 : withinMs), stop: () => watch.stop() }
+      },
+    }),
+  },
+]
+
+export const BROKEN_STORES: readonly BrokenStore[] = [...ENTRIES, ...LEASES, ...INVALIDATIONS, ...PARENTS, ...WAITING]

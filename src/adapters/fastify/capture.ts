@@ -18,7 +18,7 @@ export interface Capture {
 }
 
 export function beginCapture(reply: FastifyReply, lead: Lead): Capture {
-  // Whatever happens to the answer, the lead ends with it. `callNotFound`, for one, leaves the route and its hooks.
+  // Whatever happens to the answer, the lead ends with it. Some handlers write to the raw response.
   finished(reply.raw, (error) => lead.drop(error ? 'gone' : 'refused'))
   const hijack = reply.hijack.bind(reply)
   // A hijacked answer does not come by onSend, and may go on for ever.
@@ -116,8 +116,7 @@ function copied(body: Readable | ReadableStream, lead: Lead, store: (bytes: Buff
     },
   })
   pipeline(source, copy, (error) => {
-    // Closed before its end: by Fastify, because the client is gone.
-    if (error) lead.drop(error.code === 'ERR_STREAM_PREMATURE_CLOSE' ? 'gone' : 'failed')
+    if (error) lead.drop('failed')
   })
   return copy
 }

@@ -196,4 +196,33 @@ const SOFT: readonly NamedStoreTest[] = [
   ],
 ]
 
-export const INVALIDATION_RULES: readonly NamedStoreTest[] = [...HARD, ...SOFT]
+const HOLDS: readonly NamedStoreTest[] = [
+  [
+    'a name on hold is not filled until the hold is over',
+    async (trial) => {
+      for (const held of [TAG, NAMESPACE, EVERYTHING]) {
+        await trial.other.invalidate([held], { holdMs: 100 })
+        const lease = await trial.lead(ID)
+        equal(await trial.store.fill(lease, trial.loaded(lease, 'too early')), 'fenced')
+        const other = await trial.lead(OTHER_ID, { tags: [namespaceStamp('other')] })
+        const isHeld = held === EVERYTHING
+        const draft = trial.loaded(other, 'other', { tags: [namespaceStamp('other')] })
+        equal(await trial.store.fill(other, draft), isHeld ? 'fenced' : 'stored')
+        await trial.pass(120)
+        await trial.fill(await trial.lead(ID), 'in time')
+        await trial.expectValue(ID, 'in time')
+        await trial.store.remove([ID, OTHER_ID])
+      }
+    },
+  ],
+  [
+    'what is set is stored also while its names are on hold',
+    async (trial) => {
+      await trial.other.invalidate([TAG], { holdMs: 60_000 })
+      await trial.set(ID, 'set', { tags: TAGS })
+      await trial.expectValue(ID, 'set')
+    },
+  ],
+]
+
+export const INVALIDATION_RULES: readonly NamedStoreTest[] = [...HARD, ...SOFT, ...HOLDS]

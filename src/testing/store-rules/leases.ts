@@ -1,5 +1,7 @@
 /** One caller at a time may load an id, over all processes, and what it stores is there for everyone. */
 import { deepEqual, equal, notEqual, ok } from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Lease } from '../../stores/store.ts'
 import { ID, OTHER_ID, TAG, TAGS, type NamedStoreTest } from '../store-trial.ts'
 
 const FILLING: readonly NamedStoreTest[] = [
@@ -181,4 +183,45 @@ const EXPIRING: readonly NamedStoreTest[] = [
   ],
 ]
 
-export const LEASE_RULES: readonly NamedStoreTest[] = [...FILLING, ...HOLDING, ...EXPIRING]
+/** How long a watch waits at most; whoever is told of the end need not. */
+const PATIENCE_MS = 3000
+
+const WATCHED: readonly NamedStoreTest[] = [
+  [
+    'who watches a lease is told when it ends: filled, released, removed or set over',
+    async (trial) => {
+      const endings: readonly ((lease: Lease) => unknown)[] = [
+        (lease) => trial.fill(lease, 1),
+        (lease) => trial.store.release(lease, TAGS),
+        () => trial.store.remove([ID]),
+        () => trial.set(ID, 1),
+      ]
+      for (const end of endings) {
+        const lease = await trial.lead(ID, { steal: true })
+        const watch = trial.other.watch(ID)
+        // The first wait of all may have to begin to listen.
+        await watch.ended(200)
+        equal((await trial.ask(ID, { seen: lease.token }, trial.other)).outcome, 'busy')
+        const startedAt = performance.now()
+        const told = watch.ended(PATIENCE_MS)
+        await end(lease)
+        await told
+        ok(performance.now() - startedAt < PATIENCE_MS / 2, 'expected to be told of the end, was not')
+        watch.stop()
+        await trial.store.remove([ID])
+      }
+    },
+  ],
+  [
+    'who watches a lease that does not end waits no longer than asked',
+    async (trial) => {
+      await trial.lead(ID)
+      const watch = trial.other.watch(ID)
+      const waited = await Promise.race([watch.ended(30).then(() => 'as asked'), sleep(PATIENCE_MS, 'longer')])
+      watch.stop()
+      equal(waited, 'as asked')
+    },
+  ],
+]
+
+export const LEASE_RULES: readonly NamedStoreTest[] = [...FILLING, ...HOLDING, ...EXPIRING, ...WATCHED]

@@ -248,7 +248,7 @@ describe.each(STORES)('on %s', (kind) => {
     expect(await inTurn(app, ['/', '/'])).toEqual(['MISS well', 'HIT well'])
   })
 
-  test('a handler that leaves the route for the 404 of the application keeps nobody waiting', async () => {
+  test('a handler that writes to the raw response keeps nobody waiting', async () => {
     const cache = caches.create()
     const app = makeCachedApp(cache)
     const gate = makeGate()
@@ -261,13 +261,25 @@ describe.each(STORES)('on %s', (kind) => {
         if (runs === 10) all.open()
         await all.opened
       }
-      reply.callNotFound()
+      reply.raw.end('hello')
       return reply
     })
     const answers = Array.from({ length: 10 }, () => get(app, '/'))
     await expect.poll(() => cache.getStatistics().coalesced, { interval: 2 }).toBe(9)
     gate.open()
-    expect((await Promise.all(answers)).map(({ statusCode }) => statusCode)).toEqual(Array(10).fill(404))
+    expect((await Promise.all(answers)).map(({ body }) => body)).toEqual(Array(10).fill('hello'))
+  })
+
+  test('a handler may leave it to the 404 of the application', async () => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    app.setNotFoundHandler((_request, reply) => reply.code(404).send('nothing here'))
+    app.get('/', cached(cache, { ttl: 60 }), (_request, reply) => reply.callNotFound())
+    expect(await inTurn(app, ['/', '/', '/other'])).toEqual([
+      'MISS nothing here',
+      'HIT nothing here',
+      'undefined nothing here',
+    ])
   })
 
   test('a body larger than maxBodyBytes is not stored', async () => {

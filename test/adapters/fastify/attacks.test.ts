@@ -9,7 +9,12 @@ import { get, inMemory, inTurn, listen, makeCachedApp, summary } from './harness
 
 /** Answers with what it was asked for, so that nobody can be handed anybody else's answer unnoticed. */
 function echoing(app: FastifyInstance, url: string, options: Partial<CacheRouteOptions> = {}): void {
-  app.get(url, cached(app.cache, { ttl: 60, ...options }), ({ raw, params, query, host }) => ({ url: raw.url, params, query, host }))
+  app.get(url, cached(app.cache, { ttl: 60, ...options }), ({ raw, params, query, host }) => ({
+    url: raw.url,
+    params,
+    query,
+    host,
+  }))
 }
 
 /** The answer to bytes as they are. */
@@ -32,8 +37,32 @@ describe.each(STORES)('on %s', (kind) => {
     echoing(app, '/*')
     const origin = await listen(app)
     const paths = [
-      '/x', '/x-d', '/x/', '//x', '/x;.css', '/x%2F..%2Fy', '/x/%2e%2e/y', '/x/../y', '/%78', '/X', '/x%00', '/x%0d%0a', '/x:', '/x|y',
-      '/{x}', '/x*', '/caf%C3%A9', '/cafe%CC%81', '/account/x.css', '/account%2Fx.css', '/account', '/v:/x', '/x%3Fa=1', '/x.', '/x%20', '/x+',
+      '/x',
+      '/x-d',
+      '/x/',
+      '//x',
+      '/x;.css',
+      '/x%2F..%2Fy',
+      '/x/%2e%2e/y',
+      '/x/../y',
+      '/%78',
+      '/X',
+      '/x%00',
+      '/x%0d%0a',
+      '/x:',
+      '/x|y',
+      '/{x}',
+      '/x*',
+      '/caf%C3%A9',
+      '/cafe%CC%81',
+      '/account/x.css',
+      '/account%2Fx.css',
+      '/account',
+      '/v:/x',
+      '/x%3Fa=1',
+      '/x.',
+      '/x%20',
+      '/x+',
     ]
     for (const outcome of ['MISS', 'HIT']) {
       for (const path of paths) {
@@ -48,8 +77,29 @@ describe.each(STORES)('on %s', (kind) => {
     const app = makeCachedApp(caches.create())
     echoing(app, '/')
     const distinct = [
-      'a=1', 'a=1&a=2', 'a=2&a=1', 'a=1&%61=2', '%61=2&a=1', 'a=%26b', 'a=&b', 'a[]=1&a=2', 'a=2&a[]=1', 'a', 'a=', '__proto__=1',
-      'constructor=1', 'a=1&__proto__=1', 'A=1&a=2', 'a=2&A=1', 'a=%00', 'a=1%20', 'a=1+', '%zz=1&a=2', 'a=2&%zz=1', '?a=1', 'a=1&',
+      'a=1',
+      'a=1&a=2',
+      'a=2&a=1',
+      'a=1&%61=2',
+      '%61=2&a=1',
+      'a=%26b',
+      'a=&b',
+      'a[]=1&a=2',
+      'a=2&a[]=1',
+      'a',
+      'a=',
+      '__proto__=1',
+      'constructor=1',
+      'a=1&__proto__=1',
+      'A=1&a=2',
+      'a=2&A=1',
+      'a=%00',
+      'a=1%20',
+      'a=1+',
+      '%zz=1&a=2',
+      'a=2&%zz=1',
+      '?a=1',
+      'a=1&',
     ]
     for (const outcome of ['MISS', 'HIT']) {
       for (const query of distinct) {
@@ -85,12 +135,24 @@ describe.each(STORES)('on %s', (kind) => {
     const app = makeCachedApp(caches.create())
     echoing(app, '/')
     for (const outcome of ['MISS', 'HIT']) {
-      for (const host of ['app.test', 'evil.test', 'app.test:80', 'app.test.', 'APP.test', 'app.test evil.test', '1:app.test']) {
+      for (const host of [
+        'app.test',
+        'evil.test',
+        'app.test:80',
+        'app.test.',
+        'APP.test',
+        'app.test evil.test',
+        '1:app.test',
+      ]) {
         const answer = await get(app, '/', { host })
         expect([answer.headers['x-cache'], answer.json<{ host: string }>().host]).toEqual([outcome, host])
       }
     }
-    const forwarded = await get(app, '/', { host: 'app.test', 'x-forwarded-host': 'evil.test', 'x-forwarded-proto': 'https' })
+    const forwarded = await get(app, '/', {
+      host: 'app.test',
+      'x-forwarded-host': 'evil.test',
+      'x-forwarded-proto': 'https',
+    })
     expect(forwarded.headers['x-cache']).toBe('HIT')
     expect(forwarded.json()).toMatchObject({ host: 'app.test' })
   })
@@ -102,9 +164,18 @@ describe.each(STORES)('on %s', (kind) => {
     app.get('/schema', { ...cached(cache, { ttl: 60 }), schema }, () => 'hello')
     app.get('/list', cached(cache, { ttl: 60, query: ['page'] }), () => 'hello')
     await inTurn(app, ['/schema', '/list'])
-    const urls = Array.from({ length: 50 }, (_, i) => [`/schema?cb=${i}`, `/schema?page=1&cb=${i}`, `/list?cb=${i}`, `/list?CB&cb[]=${i}`]).flat()
+    const urls = Array.from({ length: 50 }, (_, i) => [
+      `/schema?cb=${i}`,
+      `/schema?page=1&cb=${i}`,
+      `/list?cb=${i}`,
+      `/list?CB&cb[]=${i}`,
+    ]).flat()
     expect(new Set(await inTurn(app, urls))).toEqual(new Set(['HIT hello']))
-    expect(await inTurn(app, ['/schema?page=2', '/schema?page=02', '/list?page=2'])).toEqual(['MISS hello', 'HIT hello', 'MISS hello'])
+    expect(await inTurn(app, ['/schema?page=2', '/schema?page=02', '/list?page=2'])).toEqual([
+      'MISS hello',
+      'HIT hello',
+      'MISS hello',
+    ])
     expect((await get(app, '/schema?page=x')).statusCode).toBe(400)
   })
 
@@ -120,7 +191,11 @@ describe.each(STORES)('on %s', (kind) => {
     const app = makeCachedApp(cache)
     app.addSchema({ $id: 'query', type: 'object', properties: { q: { type: 'string' } } })
     app.get('/', { ...cached(cache, { ttl: 60 }), schema: { querystring } }, ({ query }) => JSON.stringify(query))
-    expect(await inTurn(app, ['/?q=1', '/?q=2', '/?q=1'])).toEqual(['MISS {"q":"1"}', 'MISS {"q":"2"}', 'HIT {"q":"1"}'])
+    expect(await inTurn(app, ['/?q=1', '/?q=2', '/?q=1'])).toEqual([
+      'MISS {"q":"1"}',
+      'MISS {"q":"2"}',
+      'HIT {"q":"1"}',
+    ])
   })
 
   test('parameters that a validator of another kind checks all tell responses apart', async () => {
@@ -129,7 +204,9 @@ describe.each(STORES)('on %s', (kind) => {
     app.setValidatorCompiler(() => (value) => ({ value: { q: BigInt((value as { q: string }).q) } }))
     const schema = { querystring: { parse: () => undefined } }
     app.get('/', { ...cached(cache, { ttl: 60 }), schema }, ({ query }) => String((query as { q: bigint }).q))
-    app.get('/named', { ...cached(cache, { ttl: 60, query: ['q'] }), schema }, ({ query }) => String((query as { q: bigint }).q))
+    app.get('/named', { ...cached(cache, { ttl: 60, query: ['q'] }), schema }, ({ query }) =>
+      String((query as { q: bigint }).q),
+    )
     for (const url of ['/', '/named']) {
       expect(await inTurn(app, [`${url}?q=1`, `${url}?q=2`, `${url}?q=1`])).toEqual(['MISS 1', 'MISS 2', 'HIT 1'])
     }
@@ -138,8 +215,23 @@ describe.each(STORES)('on %s', (kind) => {
   test('a key of the route cannot be made to reach another: delimiters, NUL, prototypes', async () => {
     const cache = caches.create()
     const app = makeCachedApp(cache)
-    app.get('/:id', cached(cache, { ttl: 60, key: ({ params }) => `item_${params.id}` }), ({ params }) => JSON.stringify(params))
-    const ids = ['a', 'a%3Ab', 'a%00', 'a%00b', '__proto__', 'constructor', 'a%0A', '*', '%7B%7D', '%2A', 'item_a', '%F0%9F%98%80']
+    app.get('/:id', cached(cache, { ttl: 60, key: ({ params }) => `item_${params.id}` }), ({ params }) =>
+      JSON.stringify(params),
+    )
+    const ids = [
+      'a',
+      'a%3Ab',
+      'a%00',
+      'a%00b',
+      '__proto__',
+      'constructor',
+      'a%0A',
+      '*',
+      '%7B%7D',
+      '%2A',
+      'item_a',
+      '%F0%9F%98%80',
+    ]
     for (const id of ids) await get(app, `/${id}`)
     for (const id of ids) expect((await get(app, `/${id}`)).json()).toEqual({ id: decodeURIComponent(id) })
     expect(await cache.delete('item_a')).toBe(1)
@@ -175,10 +267,22 @@ describe.each(STORES)('on %s', (kind) => {
     const cache = caches.create()
     const app = makeCachedApp(cache)
     app.get('/', cached(cache, { ttl: 60, vary: ['accept-language'], allowRefresh: () => false }), () => 'hello')
-    const evil = [' '.repeat(14_000), 'a="'.repeat(4000), ','.repeat(14_000), `a${' '.repeat(13_000)}b`, 'no-cache '.repeat(1500)]
+    const evil = [
+      ' '.repeat(14_000),
+      'a="'.repeat(4000),
+      ','.repeat(14_000),
+      `a${' '.repeat(13_000)}b`,
+      'no-cache '.repeat(1500),
+    ]
     const startedAt = performance.now()
     for (const value of evil) {
-      const headers = { 'accept-language': value, 'cache-control': value, pragma: value, range: value, 'if-none-match': value }
+      const headers = {
+        'accept-language': value,
+        'cache-control': value,
+        pragma: value,
+        range: value,
+        'if-none-match': value,
+      }
       for (let i = 0; i < 3; i++) expect((await get(app, '/', headers)).statusCode).toBe(200)
     }
     expect(performance.now() - startedAt).toBeLessThan(5000)
@@ -212,7 +316,13 @@ describe.each(STORES)('on %s', (kind) => {
     let runs = 0
     app.get('/', cached(cache, { ttl: 60 }), () => `run ${++runs}`)
     await get(app, '/')
-    const headers = { 'x-cache': 'BYPASS', 'cache-status': 'tidemark; fwd=bypass', age: '999', 'x-user': 'admin', 'if-modified-since': 'x' }
+    const headers = {
+      'x-cache': 'BYPASS',
+      'cache-status': 'tidemark; fwd=bypass',
+      age: '999',
+      'x-user': 'admin',
+      'if-modified-since': 'x',
+    }
     expect(summary(await get(app, '/', headers))).toBe('HIT run 1')
   })
 })

@@ -1,6 +1,6 @@
 /** Past its ttl: refreshed behind (`swr`), or standing in for a handler that fails (`grace`). */
 import { connect } from 'node:net'
-import { Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { describe, expect, test } from 'vitest'
 import type { CacheManager } from 'tidemark'
@@ -212,8 +212,9 @@ describe.each(STORES)('on %s', (kind) => {
     test('what a hook asks on its way is no refresh of what it asks', async () => {
       const { app, cache, clock, add, fill } = start()
       const swr = { swr: 30 }
+      const asked: number[] = []
       app.addHook('onRequest', async (request) => {
-        if (request.url === '/') await app.inject('/session')
+        if (request.url === '/') asked.push((await app.inject('/session')).statusCode)
       })
       let runs = 0
       add('/session', swr, () => 'a session')
@@ -229,6 +230,7 @@ describe.each(STORES)('on %s', (kind) => {
       await filled
       await expect.poll(() => inTurn(app, ['/'])).toEqual(['HIT run 2'])
       expect(await inTurn(app, ['/session'])).toEqual([expect.stringMatching(/ a session$/)])
+      expect(new Set(asked)).toEqual(new Set([200]))
     })
 
     test.each([
@@ -310,6 +312,20 @@ describe.each(STORES)('on %s', (kind) => {
       }
       isWell = true
       expect(await inTurn(app, ['/', '/'])).toEqual(['MISS well', 'HIT well'])
+    })
+
+    test('a stream that nobody will read is closed', async () => {
+      const { app, clock, add, fill } = start()
+      const failing = [new PassThrough(), new ReadableStream({ cancel: () => void (isCancelled = true) })]
+      let isCancelled = false
+      let isWell = true
+      add('/', { grace: 30 }, (_request, reply) => (isWell ? 'well' : reply.code(500).send(failing.shift())))
+      await fill('/')
+      isWell = false
+      clock.advance(70)
+      const [stream] = failing
+      expect(await inTurn(app, ['/', '/'])).toEqual(['STALE well', 'STALE well'])
+      expect([(stream as PassThrough).destroyed, isCancelled]).toEqual([true, true])
     })
 
     test('an empty stale response stands in as well', async () => {

@@ -1,8 +1,21 @@
 /** What the compiler accepts of routes' options, and what it refuses; the compiler is the test. */
-import Fastify, { type FastifyBaseLogger, type FastifyContextConfig, type FastifyInstance, type FastifyRequest, type FastifyTypeProvider } from 'fastify'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyContextConfig,
+  type FastifyInstance,
+  type FastifyRequest,
+  type FastifyTypeProvider,
+} from 'fastify'
 import { expect, expectTypeOf, test } from 'vitest'
 import type { CacheManager } from 'tidemark'
-import tidemark, { addCacheRoutes, cached, cacheBusting, createCacheErrorHandler, setupCache, type RouteRequest } from 'tidemark/fastify'
+import tidemark, {
+  addCacheRoutes,
+  cached,
+  cacheBusting,
+  createCacheErrorHandler,
+  setupCache,
+  type RouteRequest,
+} from 'tidemark/fastify'
 import { inMemory, makeApp } from './harness.ts'
 
 interface ItemRoute {
@@ -28,7 +41,10 @@ test('functions among the options see any request', () => {
     user: (request) => request.headers['x-user']?.toString(),
     allowRefresh: ({ ip }) => ip === '127.0.0.1',
   })
-  cacheBusting(cache, { keys: ({ body }) => [`item_${String(body.id)}`], tags: (request) => `item:${request.params.id}` })
+  cacheBusting(cache, {
+    keys: ({ body }) => [`item_${String(body.id)}`],
+    tags: (request) => `item:${request.params.id}`,
+  })
   cached(cache, {
     ttl: 60,
     key: (request) => {
@@ -42,7 +58,12 @@ test('functions written for a more exact request fit as well', () => {
   const cache = inMemory()
   const keyOf = ({ params, query }: FastifyRequest<ItemRoute>): string => `${params.id}_${query.page.toFixed()}`
   const userOf = (_request: FastifyRequest): string | undefined => undefined
-  cached(cache, { ttl: 60, key: keyOf, user: userOf, tags: (request: FastifyRequest<ItemRoute>) => [request.params.id] })
+  cached(cache, {
+    ttl: 60,
+    key: keyOf,
+    user: userOf,
+    tags: (request: FastifyRequest<ItemRoute>) => [request.params.id],
+  })
 })
 
 test('options that make no sense are refused by the compiler too', () => {
@@ -74,7 +95,12 @@ test('the types of a route are untouched by what is spread into it', () => {
     expectTypeOf(request.query.page).toEqualTypeOf<number>()
     return request.params.id
   })
-  app.route<ItemRoute>({ method: 'GET', url: '/other/:id', ...cached(cache, { ttl: 60 }), handler: ({ params }) => params.id })
+  app.route<ItemRoute>({
+    method: 'GET',
+    url: '/other/:id',
+    ...cached(cache, { ttl: 60 }),
+    handler: ({ params }) => params.id,
+  })
   app.get('/plain', { config: { cache: { ttl: 60, key: (request) => `item_${request.params.id}` } } }, () => 'hello')
   expectTypeOf(app.cache).toEqualTypeOf<CacheManager>()
 })
@@ -99,9 +125,13 @@ test('any application may have a cache: over HTTP/2, with another logger, with a
     const kind: 'x' = query.kind
     return kind
   })
-  provided.get('/', { ...cached(provided.cache, { ttl: 60 }), schema: { querystring: { kind: 'x' } } }, async ({ query }) => {
-    const kind: 'x' = query.kind
-    return kind
-  })
+  provided.get(
+    '/',
+    { ...cached(provided.cache, { ttl: 60 }), schema: { querystring: { kind: 'x' } } },
+    async ({ query }) => {
+      const kind: 'x' = query.kind
+      return kind
+    },
+  )
   http2.get('/', cached(http2.cache, { ttl: 60 }), async () => 'hello')
 })

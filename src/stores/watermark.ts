@@ -35,6 +35,8 @@ export class Watermark {
   stamp(names: Iterable<string>, seq: number, soft: boolean): void {
     const stamps = soft ? this.#soft : this.#hard
     for (const name of names) {
+      // Redis may be heard of in two ways, and the older news come last.
+      if (seq <= (stamps.get(name) ?? -1)) continue
       // Taken out first, so that the map stays in the order of its stamps and pruning reads only what it removes.
       stamps.delete(name)
       stamps.set(name, seq)

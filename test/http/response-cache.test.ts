@@ -253,6 +253,14 @@ describe.each(STORES)('on %s', (kind) => {
       expect(hit(await other!).body).toBe('hello')
     })
 
+    test('that was given up fills the next time, if its response may be shared', async () => {
+      const route = start()
+      lead(await route.begin(alice)).drop('gone')
+      await setImmediate()
+      await route.fill('hello', { 'cache-control': 'public' }, alice)
+      expect(hit(await route.begin()).body).toBe('hello')
+    })
+
     test('of a user that the key knows shares with the same user', async () => {
       const route = start({ hasUser: true })
       await route.fill("alice's", {}, { ...alice, user: 'alice' })
@@ -299,6 +307,10 @@ describe.each(STORES)('on %s', (kind) => {
       await route.begin({}, rerun)
       await expect.poll(() => tries).toBe(1)
       expect(hit(await route.begin({}, rerun)).body).toBe('old')
+      // Had it asked for the lease, it would have it by now.
+      await route.cache.ping()
+      await setImmediate()
+      expect(tries).toBe(1)
       route.clock.advance(2)
       await expect.poll(async () => hit(await route.begin({}, rerun)) && tries).toBe(2)
     })

@@ -24,6 +24,7 @@ class History {
 
 type Step =
   | { readonly kind: 'stamp'; readonly names: readonly string[]; readonly after: number; readonly soft: boolean }
+  | { readonly kind: 'late stamp'; readonly names: readonly string[]; readonly back: number; readonly soft: boolean }
   | { readonly kind: 'prune'; readonly back: number }
   | { readonly kind: 'raise'; readonly back: number }
   | { readonly kind: 'load'; readonly tags: readonly string[]; readonly back: number }
@@ -42,6 +43,10 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
       }),
     },
     { weight: 4, arbitrary: fc.record({ kind: fc.constant('load'), tags: fc.subarray(['a', 'b', 'c']), back }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ kind: fc.constant('late stamp'), names: someNames, back, soft: fc.boolean() }),
+    },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('prune'), back }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('raise'), back }) },
   ),
@@ -59,6 +64,14 @@ function judged(
     switch (step.kind) {
       case 'stamp': {
         const seq = watermark.seq + step.after
+        watermark.stamp(step.names, seq, step.soft)
+        history.stamp(step.names, seq, step.soft)
+        break
+      }
+      case 'late stamp': {
+        // Unless it is forgotten already.
+        const seq = watermark.seq - step.back
+        if (seq <= watermark.floor) break
         watermark.stamp(step.names, seq, step.soft)
         history.stamp(step.names, seq, step.soft)
         break
@@ -145,12 +158,23 @@ describe('the floor', () => {
     expect(watermark.judge({ seq: 20, tags: ['c'] })).toBe('invalid')
   })
 
-  test('is not raised by a name that was stamped again', () => {
+  test('is not raised by a name that was stamped again, which does not stand in the way of others', () => {
     const watermark = new Watermark(0)
     watermark.stamp(['a'], 10, false)
-    watermark.stamp(['a'], 20, false)
+    watermark.stamp(['b'], 20, false)
+    watermark.stamp(['a'], 30, false)
     watermark.prune(15)
     expect(watermark.floor).toBe(0)
+    watermark.prune(25)
+    expect(watermark.floor).toBe(20)
+  })
+
+  test('and the greatest stamp are taken over from the watermark that it is a copy of, and never go back', () => {
+    const watermark = new Watermark(0)
+    watermark.raise({ floor: 30, seq: 50 })
+    expect([watermark.floor, watermark.seq]).toEqual([30, 50])
+    watermark.raise({ floor: 10, seq: 20 })
+    expect([watermark.floor, watermark.seq]).toEqual([30, 50])
   })
 
   test.each([false, true])('rises when there are more than MAX_STAMPS stamps (soft: %s)', (soft) => {

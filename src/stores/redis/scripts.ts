@@ -176,7 +176,7 @@ if KEYS[6] and parentId == '' then
   redis.call('SET', KEYS[6], stamp(epoch, seq) .. ARGV[6], 'PX', ARGV[7])
 end
 -- who waits for the lease that is taken over here goes on waiting for this one
-local awaited = lease and string.sub(lease, 9, 9) or '-'
+local awaited = lease and string.sub(lease, 9, 9) == 'w' and 'w' or '-'
 local facts = awaited .. (steal and 's' or '-') .. epoch .. ' ' .. text(seq) .. ' ' .. parentId
 redis.call('SET', KEYS[5], token .. facts, 'PX', ARGV[3])
 return { 'lead', epoch, text(seq), parentId }

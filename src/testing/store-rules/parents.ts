@@ -174,6 +174,7 @@ const INVALIDATING: readonly NamedStoreTest[] = [
       await trial.expectNothing(OTHER_CHILD, PARENT)
       equal(await trial.store.fill(lease, trial.loaded(lease, 'overtaken')), 'fenced')
       await fillBoth(trial)
+      await trial.expectEntry(trial.other, PARENT)
       await trial.expectValue(CHILD, 'a', PARENT)
       await trial.expectValue(OTHER_CHILD, 'b', PARENT)
     },

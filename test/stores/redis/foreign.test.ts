@@ -137,6 +137,11 @@ describe('values of another type', () => {
     expect(await store.fill(lease, trial.loaded(lease, 1))).toBe('fenced')
     await trial.fill(await trial.lead(ID), 'loaded')
     await trial.expectValue(ID, 'loaded')
+    for (const text of ['', 'x', 'twelve bytes', 'a text that is longer than a lease is']) {
+      await put('l:suite:one', text)
+      await trial.fill(await trial.lead(ID, { steal: true }), text)
+      await trial.expectValue(ID, text)
+    }
   })
 
   test('in the place of a parent are no parent', async () => {

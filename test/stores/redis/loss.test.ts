@@ -111,6 +111,7 @@ describe('stamps that are forgotten', () => {
     const forgetful = new StoreTrial(stores.open({ stampsMs: 50 }), other, undefined)
     await forgetful.set(ID, 'invalid', { tags: TAGS })
     await forgetful.set(OTHER_ID, 'from before')
+    const early = await forgetful.lead(entryId('suite', 'early'), { tags: [NAMESPACE] })
     await forgetful.store.invalidate([TAG])
     await forgetful.set(entryId('suite', 'after'), 'from after', { tags: TAGS })
     const lease = await forgetful.lead(entryId('suite', 'loading'), { tags: [NAMESPACE] })
@@ -126,6 +127,8 @@ describe('stamps that are forgotten', () => {
     for (const id of [ID, OTHER_ID]) await forgetful.expectNothing(id)
     await forgetful.expectValue(entryId('suite', 'after'), 'from after')
     await forgetful.fill(lease, 'loaded', { tags: [NAMESPACE] })
+    // Whether the forgotten name was one of its tags is not known any more.
+    expect(await other.fill(early, forgetful.loaded(early, 'overtaken', { tags: [NAMESPACE] }))).toBe('fenced')
   })
 
   test('when there are too many: they are bounded, however many come at once', async () => {
@@ -142,6 +145,48 @@ describe('stamps that are forgotten', () => {
     await trial.expectValue(ID, 'new')
     await other.invalidate([TAG])
     await trial.expectNothing(ID)
+  })
+})
+
+describe('a server whose clock was an hour ahead and is set back', () => {
+  beforeEach(async () => {
+    const ahead = String((Date.now() + HOURS) * 1000)
+    await server.call('SET', W, `abcdefab ${ahead} ${ahead}`)
+    await server.call('ZADD', T, ahead, '!')
+  })
+
+  test('still gives greater stamps than before', async () => {
+    for (let n = 0; n < 3; n++) {
+      await trial.set(ID, n, { tags: TAGS })
+      const lease = await trial.lead(OTHER_ID)
+      await trial.expectValue(ID, n)
+      await other.invalidate([TAG])
+      await trial.expectNothing(ID)
+      expect(await store.fill(lease, trial.loaded(lease, n))).toBe('fenced')
+    }
+  })
+
+  test('and loses its stamps: what was stored and leased before does not count, what comes after does', async () => {
+    const loading = entryId('suite', 'loading')
+    await trial.set(ID, 'invalid', { tags: TAGS })
+    await other.invalidate([TAG])
+    await trial.set(OTHER_ID, 'valid')
+    await trial.expectNothing(ID)
+    const lease = await trial.lead(loading)
+    await server.call('DEL', W)
+
+    expect(await store.fill(lease, trial.loaded(lease, 'from before'))).toBe('fenced')
+    await trial.lead(entryId('suite', 'leased'), {}, other)
+    await server.call('DEL', T)
+    await trial.lead(entryId('suite', 'leased'))
+    for (const id of [ID, OTHER_ID, loading]) await trial.expectNothing(id)
+
+    for (let n = 0; n < 3; n++) {
+      await trial.set(ID, n, { tags: TAGS })
+      await trial.expectValue(ID, n)
+      await other.invalidate([TAG])
+      await trial.expectNothing(ID)
+    }
   })
 })
 

@@ -1,5 +1,5 @@
 /** What stands in Redis, how many commands a call takes, and whose keys are left alone. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createCache } from '../../../src/create-cache.ts'
 import type { CacheManager } from '../../../src/cache-manager.ts'
 import { EVERYTHING, entryId, tagStamp } from '../../../src/key.ts'
@@ -292,6 +292,21 @@ describe('commands per call of the cache', () => {
       expect(await cache.exists(entries.map(([key]) => key))).toBe(0)
     }
   })
+})
+
+test('windows are given to the entry that is there, also if it was replaced a moment ago', async () => {
+  await trial.set(ID, 'old', { ttlMs: 10_000 })
+  const { connection } = store
+  const run = connection.run.bind(connection)
+  vi.spyOn(connection, 'run').mockImplementationOnce(async (...args) => {
+    const reply = await run(...args)
+    await other.set(ID, trial.draft('new, and longer', { ttlMs: 20_000 }))
+    return reply
+  })
+  const until = Date.now() + 30_000
+  expect(await store.expire(ID, until)).toBe(true)
+  await trial.expectValue(ID, 'new, and longer')
+  expect((await other.times([ID]))[0]?.freshUntil).toBe(until)
 })
 
 describe('scripts', () => {

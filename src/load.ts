@@ -49,6 +49,8 @@ export interface LoadRequest extends About, LoadSettings {
   readonly isCutOff?: boolean | undefined
   /** Neither wait for another caller's load nor let anybody wait for this one. */
   readonly isAlone?: boolean | undefined
+  /** The caller has waited for another's load as long as one may. */
+  readonly hasWaited?: boolean | undefined
   run(context: LoadControl): unknown
 }
 
@@ -90,6 +92,12 @@ export interface LoadsOptions {
 /** Between two looks at whether another process has finished; doubled from the first up to the last. */
 const FIRST_PAUSE_MS = 5
 const LAST_PAUSE_MS = 100
+
+/** A load that takes longer is not renewed any more: it may as well never end. */
+const LONGEST_LOAD_MS = 600_000
+
+/** Told to those who have waited for another's load as long as one may. */
+const WAITED_OUT = new LoadTimeoutError('waited long enough')
 
 export class Loads {
   readonly #options: LoadsOptions
@@ -147,23 +155,37 @@ export class Loads {
     const early = (led: Led): Outcome | Promise<Outcome> =>
       led.source === 'load' ? { ...led, source: 'joined' } : led.outcome
     let isCutOff = request.isCutOff === true
+    let hasWaited = false
     for (;;) {
       signal?.throwIfAborted()
       const joined = this.#joinable(request, isCutOff)
       if (joined === undefined) {
-        const flight = this.#take(request, isCutOff ? 'cut off' : undefined)
+        const flight = this.#take({ ...request, hasWaited }, isCutOff ? 'cut off' : undefined)
         return await flight.wait(flight.value, patience)
       }
       this.#options.telemetry.counters.of(request.namespace).coalesced++
-      const outcome = await joined.wait(
-        joined.phase === 'claiming' ? joined.value.then(early) : joined.outcome,
-        patience,
-      )
+      const awaited = joined.phase === 'claiming' ? joined.value.then(early) : joined.outcome
+      const outcome = await joined.wait(awaited, this.#bounded(patience)).catch((error: unknown) => {
+        if (error !== WAITED_OUT) throw error
+        return 'waited out' as const
+      })
+      if (outcome === 'waited out') {
+        // Of all who have waited so long, one loads beside the lease, and the others join that.
+        this.flights.close(request.id, joined)
+        hasWaited = true
+        continue
+      }
       if (outcome !== 'anew') return outcome
       const found = await this.find(request)
       isCutOff = found === 'cut off'
       if (typeof found === 'object' && this.#freshness(found) === 'fresh') return loadedFrom(found, 'hit')
     }
+  }
+
+  /** Nobody waits for another's load longer than `waitMs`. */
+  #bounded(patience: Patience): Patience {
+    const until = performance.now() + this.#options.waitMs
+    return until < patience.until ? { ...patience, until, late: () => WAITED_OUT } : patience
   }
 
   #joinable(request: LoadRequest, isCutOff: boolean): Flight<Led, Outcome> | undefined {
@@ -191,7 +213,7 @@ export class Loads {
   }
 
   async #lead(request: LoadRequest, flight: Flight<Led, Outcome>, given: Claim | undefined): Promise<Led> {
-    const waitMs = request.isAlone === true ? 0 : this.#options.waitMs
+    const waitMs = request.isAlone === true || request.hasWaited === true ? 0 : this.#options.waitMs
     const claim = given ?? (await this.#claim(request, waitMs, flight))
     if (typeof claim === 'object' && 'value' in claim) return { ...loadedFrom(claim, 'hit'), outcome: 'anew' }
     flight.phase = claim === 'cut off' ? 'cut off' : 'loading'
@@ -250,10 +272,15 @@ export class Loads {
     const { counters, events } = telemetry
     const { key, namespace, tags, windows } = request
     const load: Load = { value: undefined, loadMs: 0, tags: [...tags], windows, isSkipped: false }
-    const beat = async (held: Lease): Promise<boolean> => store.extend(held, leaseMs)
+    const startedAt = performance.now()
+    const beat = async (held: Lease): Promise<unknown> => {
+      // Whom nobody waits for, and who takes for ever, must not keep others from loading.
+      if (!flight.isAbandoned && performance.now() - startedAt < LONGEST_LOAD_MS) return store.extend(held, leaseMs)
+      clearInterval(heartbeat)
+      return store.release(held, tags)
+    }
     // A beat that is lost does no harm: the next one renews the lease, or the fence decides.
     const heartbeat = lease && setInterval(() => void beat(lease).catch(() => {}), leaseMs / 3).unref()
-    const startedAt = performance.now()
     counters.of(namespace).loads++
     try {
       load.value = await request.run(this.#context(request, flight, load))

@@ -22,7 +22,7 @@ export function describeMachine(redisVersion) {
 }
 
 /** Whether processes can be bound to cores, and there are two of them. */
-export const canPin = availableParallelism() > 1 && hasTaskset()
+const canPin = availableParallelism() > 1 && hasTaskset()
 
 function hasTaskset() {
   try {

@@ -26,7 +26,7 @@ export async function runRounds({ contestants, rounds, slotMs, repetitions, pids
       const attempts = []
       do attempts.push(await runSlot(contestant, slotMs, pids))
       while (attempts.at(-1).disturbed && round > 0 && left-- > 0)
-      const [kept] = attempts.sort((a, b) => (a.others ?? 0) - (b.others ?? 0))
+      const [kept] = attempts.toSorted((a, b) => (a.others ?? 0) - (b.others ?? 0))
       if (round > 0) samples.get(contestant.name).push({ ...kept, thrownAway: attempts.length - 1 })
     }
   }

@@ -6,12 +6,12 @@ import { itemPage, record } from '../harness/payloads.mjs'
 import { cpuMicrosAtMost } from '../harness/report.mjs'
 import { expect, Suite } from '../harness/suite.mjs'
 
-const KEYS = 1000
 const BATCH = 10_000
 const COPIED = 'Map + promise, 20 KB Buffer, copied'
 
 pinSelf(MEASURED_CORE)
 const suite = new Suite('memory')
+const KEYS = suite.form.isShort ? 100 : 1000
 const names = Array.from({ length: KEYS }, (_, i) => `user_${i}`)
 const quiet = { info() {}, warn: console.warn, error: console.error }
 

@@ -224,8 +224,9 @@ export class MemoryStore implements Store {
   /** Keeps a parent as long as its longest-lived child. */
   #keepParent(parentId: string, child: EntryDraft): void {
     const entry = this.#parent(parentId)
-    if (entry === undefined || entry.graceUntil >= child.graceUntil) return
-    const { freshUntil, staleUntil, graceUntil } = child
+    if (entry === undefined) return
+    const { freshUntil, staleUntil } = child
+    const graceUntil = Math.max(entry.graceUntil, child.graceUntil)
     this.#entries.set(parentId, { ...entry, freshUntil, staleUntil, graceUntil })
   }
 }

@@ -4,7 +4,6 @@ import type { AcquireOptions } from './store.ts'
 
 /** An entry without a value of its own, for children to hang on. It bears the namespace's stamp alone. */
 export function parentDraft(entryId: string, options: AcquireOptions, now: number): EntryDraft {
-  const until = now + (options.parentMs ?? 0)
   return {
     value: null,
     shareable: true,
@@ -13,9 +12,10 @@ export function parentDraft(entryId: string, options: AcquireOptions, now: numbe
     entryId,
     parentId: undefined,
     storedAt: now,
-    freshUntil: until,
-    staleUntil: until,
-    graceUntil: until,
+    // It is not "there" for anybody before a child is.
+    freshUntil: now,
+    staleUntil: now,
+    graceUntil: now + (options.parentMs ?? 0),
     loadMs: 0,
     tags: options.tags.slice(0, 1),
     negative: false,

@@ -77,9 +77,14 @@ export class TieredStore implements Store {
 
   async fill(lease: Lease, draft: EntryDraft): Promise<Verdict> {
     let verdict: Verdict = 'fenced'
-    await this.#arriving([lease.id, lease.parent?.id], async () => {
+    // From now on Redis may hold something newer; who reads it comes behind the fill.
+    this.#near.delete(lease.id)
+    await this.#arriving([lease.id, lease.parent?.id], async (arrival) => {
       verdict = await this.#far.fill(lease, draft)
-      return verdict === 'stored' ? { ...draft, epoch: lease.epoch, seq: lease.seq } : undefined
+      if (verdict !== 'stored') return undefined
+      // Reads under way may yet bring what this fill has replaced.
+      this.#forget([lease.id], arrival)
+      return { ...draft, epoch: lease.epoch, seq: lease.seq }
     })
     return verdict
   }
@@ -156,12 +161,12 @@ export class TieredStore implements Store {
   /** Runs what brings the entry of the first of `names`, and keeps it unless it was removed meanwhile. */
   async #arriving<T extends Entry | undefined>(
     [id, parentId]: readonly [string, string | undefined],
-    bring: () => Promise<T>,
+    bring: (arrival: Arrival) => Promise<T>,
   ): Promise<T> {
     const arrival: Arrival = { ids: parentId === undefined ? [id] : [id, parentId], isDirty: false }
     for (const one of arrival.ids) this.#arrivals.set(one, (this.#arrivals.get(one) ?? new Set()).add(arrival))
     try {
-      const entry = await bring()
+      const entry = await bring(arrival)
       if (entry !== undefined && !arrival.isDirty) this.#keep(entry, id, parentId)
       return entry
     } finally {
@@ -183,10 +188,10 @@ export class TieredStore implements Store {
     this.#near.set(parentId, parent)
   }
 
-  #forget(ids: readonly string[]): void {
+  #forget(ids: readonly string[], except?: Arrival): void {
     for (const id of ids) {
       this.#near.delete(id)
-      for (const arrival of this.#arrivals.get(id) ?? []) arrival.isDirty = true
+      for (const arrival of this.#arrivals.get(id) ?? []) if (arrival !== except) arrival.isDirty = true
     }
   }
 

@@ -43,7 +43,7 @@ test('200 callers in four processes who miss together are answered by one load',
   await everybodyWaits(all)
   await Promise.all(all.map((one) => one.open()))
   const done = await Promise.all(reports)
-  expect(done.map(({ loads }) => loads).toSorted()).toEqual([0, 0, 0, 1])
+  expect(done.reduce((sum, { loads }) => sum + loads, 0)).toBe(1)
   expect(done.flatMap(({ values }) => values)).toEqual(Array.from({ length: PROCESSES * CALLERS }, () => 'loaded'))
 })
 

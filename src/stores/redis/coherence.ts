@@ -74,6 +74,7 @@ export class Coherence implements ChannelListener {
     if (kind !== 's') return undefined
     const [epoch, before, seq, floor, soft, ...names] = facts
     const stamps = { epoch: epoch!, before: Number(before), seq: Number(seq), floor: Number(floor) }
+    if (![stamps.before, stamps.seq, stamps.floor].every(Number.isSafeInteger)) return this.doubt()
     if (!mirror.apply({ ...stamps, isSoft: soft !== '', names })) this.doubt()
     return undefined
   }

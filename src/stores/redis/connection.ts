@@ -41,6 +41,12 @@ export interface Script {
   readonly sha: string
 }
 
+/** What is said first on every new connection. */
+export interface Greeting {
+  say(): readonly Argument[]
+  onRefused(error: Error): void
+}
+
 export function defineScript(lua: string): Script {
   return { lua, sha: createHash('sha1').update(lua).digest('hex') }
 }
@@ -61,7 +67,9 @@ export class RedisConnection {
   readonly #linkOptions: LinkOptions
   readonly #primary: Link
   readonly #extras: Link[] = []
-  #greeting: (() => readonly Argument[]) | undefined
+  #greeting: Greeting | undefined
+  /** Scripts that have been sent whole. */
+  readonly #known = new Set<Script>()
   #mayOpenAt = 0
   #idleSweep: NodeJS.Timeout | undefined
   #closing: Promise<void> | undefined
@@ -71,7 +79,13 @@ export class RedisConnection {
     this.#options = options
     const { commandTimeoutMs, healthCheckIntervalMs, server } = options
     const name = server === undefined ? 'Redis (redis.client)' : `Redis at ${addressOf(server)}`
-    this.#linkOptions = { commandTimeoutMs, healthCheckIntervalMs: 0, name, greeting: () => this.#greeting?.() }
+    this.#linkOptions = {
+      commandTimeoutMs,
+      healthCheckIntervalMs: 0,
+      name,
+      greeting: () => this.#greeting?.say(),
+      onRefusedGreeting: (error) => this.#greeting?.onRefused(error),
+    }
     this.#primary =
       server === undefined
         ? new Link(adoptClient(options.client), this.#linkOptions)
@@ -92,8 +106,8 @@ export class RedisConnection {
     return this.#primary.port.db
   }
 
-  /** From now on say this first on every new connection, before anything else; errors that it meets are ignored. */
-  greet(greeting: () => readonly Argument[]): void {
+  /** From now on say this first on every new connection, before anything else. */
+  greet(greeting: Greeting): void {
     this.#greeting = greeting
   }
 
@@ -115,9 +129,17 @@ export class RedisConnection {
     return this.#other().send(args)
   }
 
-  /** Run a script by its hash; Redis that does not know it yet is sent all of it. Throws like `send`. */
+  /**
+   * Run a script: whole the first time, afterwards by its hash. Throws like `send`.
+   *
+   * Redis that has lost it meanwhile (restart, SCRIPT FLUSH) is sent all of it again, then behind later commands.
+   */
   run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply> {
     const rest = [String(keys.length), ...keys, ...args]
+    if (!this.#known.has(script)) {
+      this.#known.add(script)
+      return this.send(['EVAL', script.lua, ...rest])
+    }
     return this.send(['EVALSHA', script.sha, ...rest]).catch((error: unknown) => {
       // This error alone says that nothing was executed.
       if (!(error instanceof RedisReplyError) || error.replyCode !== 'NOSCRIPT') throw error

@@ -74,7 +74,7 @@ export class EntryReader {
     if (state === undefined) return 'invalid'
     const stamp = readStamp(bytes)
     // The usual hit: nothing was invalidated since its load began, so its tags need not be read.
-    if (stamp.epoch === state.epoch && stamp.seq >= state.seq) return 'valid'
+    if (stamp.epoch === state.epoch && stamp.seq === state.seq) return 'valid'
     return this.#options.mirror.judge(readHeader(bytes, id), state)
   }
 

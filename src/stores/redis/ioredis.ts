@@ -22,6 +22,7 @@ interface IoredisClient {
   readonly stream?: { readonly writable: boolean; cork(): void; uncork(): void }
   readonly options?: {
     readonly db?: number | undefined
+    readonly keyPrefix?: string | undefined
     readonly stringNumbers?: boolean | undefined
     readonly enableAutoPipelining?: boolean | undefined
   }

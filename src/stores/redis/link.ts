@@ -20,14 +20,16 @@
  */
 import { RedisConnectionError } from '../../exceptions.ts'
 import type { Argument, PortListener, RedisPort, Reply } from './client.ts'
-import { reasonOf, toException, withoutArguments } from './reply-error.ts'
+import { reasonOf, RedisReplyError, toException, withoutArguments } from './reply-error.ts'
 
 export interface LinkOptions {
   readonly commandTimeoutMs: number
   /** PING after so long without a command; 0 is never. */
   readonly healthCheckIntervalMs: number
-  /** The first command on every new connection, before any that waits; what comes of it is nobody's business. */
+  /** The first command on every new connection, before any that waits. */
   readonly greeting?: () => readonly Argument[] | undefined
+  /** Told of a server that refuses the greeting. */
+  readonly onRefusedGreeting?: (error: Error) => void
   /** How messages call it: `Redis at 127.0.0.1:6379`. */
   readonly name: string
   /** The connection was lost, or could not be made, and the link is of no use any more. Without it, it tries again. */
@@ -95,7 +97,12 @@ export class Link implements PortListener {
     this.#state = 'up'
     this.#cause = undefined
     const greeting = this.#options.greeting?.()
-    if (greeting !== undefined) this.#write(this.#enqueue({ args: greeting, resolve: ignore, reject: ignore }))
+    if (greeting !== undefined) {
+      const reject = (error: Error): void => {
+        if (error instanceof RedisReplyError) this.#options.onRefusedGreeting?.(error)
+      }
+      this.#write(this.#enqueue({ args: greeting, resolve: () => {}, reject }))
+    }
     for (const pending of this.#unsettled()) {
       if (pending.answersBefore === undefined) this.#write(pending)
     }
@@ -286,5 +293,3 @@ export class Link implements PortListener {
 function nameOf(args: readonly Argument[]): string {
   return String(args[0])
 }
-
-function ignore(): void {}

@@ -48,8 +48,9 @@ export class Mirror {
 
   /** How an entry stands by the watermark it was read with. */
   judge(entry: Stamped & { readonly epoch: string }, state: WatermarkState): Validity | Promise<Validity> {
-    if (entry.epoch !== state.epoch || entry.seq < state.floor) return 'invalid'
-    if (entry.seq >= state.seq) return 'valid'
+    // An entry cannot be newer than the watermark it was read with, unless that was tampered with.
+    if (entry.epoch !== state.epoch || entry.seq < state.floor || entry.seq > state.seq) return 'invalid'
+    if (entry.seq === state.seq) return 'valid'
     if (this.#covers(state)) return this.#stamps.judge(entry)
     return this.#catchUp(state).then((caughtUp) => (caughtUp ? this.#stamps.judge(entry) : 'invalid'))
   }

@@ -12,6 +12,8 @@ import { adoptNodeRedis, duplicateNodeRedisSubscriber, isNodeRedis } from './nod
 export function adoptClient(client: unknown): RedisPort {
   if (isIoredis(client)) {
     if (client.options?.stringNumbers) throw refused('an ioredis client without stringNumbers', 'stringNumbers: true')
+    // It would be put in front of keys but not of what scripts and channels make of them; ours is cache.keyPrefix.
+    if (client.options?.keyPrefix) throw refused('an ioredis client without keyPrefix', 'a keyPrefix')
     return adoptIoredis(client)
   }
   if (isNodeRedis(client)) return adoptNodeRedis(client)

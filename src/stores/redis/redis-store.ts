@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../../clock.ts'
 import { STAMP_BYTES, readEntryId, type Codec } from '../../codec/codec.ts'
 import type { Entry, EntryDraft } from '../../entry.ts'
+import { CacheException } from '../../exceptions.ts'
 import { newEpoch, newToken } from '../../token.ts'
 import { parentDraft } from '../parent.ts'
 import type {
@@ -28,15 +29,22 @@ import { Coherence } from './coherence.ts'
 import { EntryReader, type FoundHeader } from './entry-reader.ts'
 import { Mirror } from './mirror.ts'
 import { ReadBatch } from './read-batch.ts'
-import { ACQUIRE, EXPIRE, EXTEND, FILL, GREET, HEADERS, INVALIDATE, JOIN, REMOVE, SET, SYNC } from './scripts.ts'
+import { ACQUIRE, EXPIRE, EXTEND, FILL, GREET, HEADERS, INVALIDATE, REMOVE, SET, SYNC } from './scripts.ts'
 import { Undelivered } from './undelivered.ts'
 
 /** So many entries per REMOVE or HEADERS: a script holds the server up for well under a millisecond. */
 const CHUNK = 200
 
+/** So many different entries of no use are passed over before a lease is given up. */
+const MAX_TRIES = 10
+
 /** Names whose fills are refused for a while, and what is known of servers and stores: keys below the root. */
 const HOLDS = 'h'
 const META = 'm'
+
+const UNKNOWN_SERVER =
+  'cannot tell whether Redis was restarted or failed over, and entries may come back that were invalidated: ' +
+  "its user needs INFO (ACL +info); or say redis.onFailover: 'trust'"
 
 /** A memory in front of this store. */
 export interface Tier {
@@ -96,13 +104,20 @@ export class RedisStore implements Store {
     const onFault = (error: Parameters<StoreListener['onFault']>[0]): void => this.#listener?.onFault(error)
     this.#reader = new EntryReader({ codec, clock, decodeResponses, mirror: this.#mirror, onFault })
     this.#undelivered = new Undelivered({
-      remove: (ids) => this.#headers(REMOVE, ids),
+      remove: async (ids) => {
+        await this.#headers(REMOVE, ids)
+        // Its own message is no news here, and a load that should have been fenced may have been kept meanwhile.
+        this.#tier?.onRemoved(ids)
+      },
       invalidate: (stamps, soft) => this.#invalidate(stamps, { soft }),
     })
-    connection.greet(() => {
-      const keys = this.#keys([META])
-      const args = [this.#call(), options.onFailover === 'invalidate' ? '1' : '']
-      return ['EVAL', GREET.lua, String(keys.length), ...keys, ...args]
+    connection.greet({
+      say: () => {
+        const keys = this.#keys([META])
+        const args = [this.#call(), options.onFailover === 'invalidate' ? '1' : '']
+        return ['EVAL', GREET.lua, String(keys.length), ...keys, ...args]
+      },
+      onRefused: (cause) => onFault(new CacheException(UNKNOWN_SERVER, { cause })),
     })
   }
 
@@ -120,7 +135,7 @@ export class RedisStore implements Store {
     if (!this.#undelivered.isEmpty) await this.#undelivered.replay()
     const token = newToken()
     let { seen } = options
-    for (;;) {
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
       const [outcome, ...reply] = await this.#askForLease(id, token, { ...options, seen })
       if (outcome!.toString() === 'busy') return { outcome: 'busy' }
       if (outcome!.toString() === 'lead')
@@ -136,6 +151,7 @@ export class RedisStore implements Store {
       // What stands there is of no use: ask again, for the right to replace it.
       seen = readEntryId(bytes)
     }
+    throw new CacheException(`ACQUIRE: expected a lease after ${MAX_TRIES} tries, got entries that are of no use`)
   }
 
   async extend(lease: Lease, leaseMs: number): Promise<boolean> {
@@ -201,7 +217,7 @@ export class RedisStore implements Store {
     try {
       const stalenessMs = await this.#invalidate(stamps, options)
       // Every process either hears of it before its knowledge is older than that, or stops to serve from its memory.
-      if (options.strict === true && stalenessMs > 0) await sleep(stalenessMs)
+      if (options.strict === true) await wholly(stalenessMs)
     } catch (error) {
       this.#undelivered.addStamps(stamps, options.soft === true)
       throw error
@@ -222,7 +238,8 @@ export class RedisStore implements Store {
 
   /** How an entry stands that was kept in memory; undefined if what is known of invalidations is not current. */
   judge(entry: Entry): Validity | undefined {
-    return this.#coherence?.isCurrent() === true ? this.#mirror.judgeKept(entry) : undefined
+    const isCurrent = this.#undelivered.isEmpty && this.#coherence?.isCurrent() === true
+    return isCurrent ? this.#mirror.judgeKept(entry) : undefined
   }
 
   ping(): Promise<boolean> {
@@ -243,7 +260,7 @@ export class RedisStore implements Store {
   async #invalidate(stamps: readonly string[], options: InvalidationOptions): Promise<number> {
     const { soft = false, holdMs = 0 } = options
     const args = [ms(this.#options.stampsMs), soft ? '~' : '', String(Math.ceil(holdMs)), ...stamps]
-    const reply = (await this.#run(INVALIDATE, [HOLDS, META], args)) as readonly Buffer[]
+    const reply = (await this.#run(INVALIDATE, [HOLDS], args)) as readonly Buffer[]
     const [epoch, before, seq, floor, stalenessMs] = reply.map(String) as [string, string, string, string, string]
     const given = { epoch, before: Number(before), seq: Number(seq), floor: Number(floor), isSoft: soft, names: stamps }
     // Known here before anybody is told that it is done.
@@ -263,10 +280,7 @@ export class RedisStore implements Store {
       listener: {
         onRemoved: (ids) => this.#tier?.onRemoved(ids),
         onReleased: (id) => this.#watches.wake(id),
-        onDoubt: () => {
-          this.#tier?.onDoubt()
-          if (maxStalenessMs > 0) void this.#run(JOIN, [META], [String(maxStalenessMs)]).catch(() => undefined)
-        },
+        onDoubt: () => this.#tier?.onDoubt(),
       },
     })
   }
@@ -307,7 +321,8 @@ export class RedisStore implements Store {
   }
 
   async #sync(epoch: string, since: number): Promise<readonly Buffer[]> {
-    return (await this.#run(SYNC, [], [epoch, String(since)])) as readonly Buffer[]
+    const staleness = String(Math.ceil(this.#maxStalenessMs))
+    return (await this.#run(SYNC, [], [epoch, String(since), staleness])) as readonly Buffer[]
   }
 
   #run(script: Script, ids: readonly string[], args: readonly Argument[]): Promise<Reply> {
@@ -343,4 +358,10 @@ function bytesOf(token: string): Buffer {
 /** A time to live as Redis takes it: whole milliseconds, at least one. */
 function ms(duration: number): string {
   return String(Math.max(1, Math.ceil(duration)))
+}
+
+/** Waits for all of `forMs`: a timer counts from the beginning of its turn, and so may fire too early. */
+async function wholly(forMs: number): Promise<void> {
+  const until = performance.now() + forMs
+  for (let leftMs = forMs; leftMs > 0; leftMs = until - performance.now()) await sleep(leftMs)
 }

@@ -4,8 +4,9 @@
  * All keys of a store carry one hash tag. The first three keys of every script are the watermark, the stamps and the
  * name of the channel on which everybody is told what a script did (coherence.ts):
  *
- * - `w`, a string `<epoch> <floor> <seq>`: the epoch is random at birth, the floor is the least seq an entry may have,
- *   seq is the greatest stamp so far. Stamps are microseconds of the server's clock, forced to grow.
+ * - `w`, a string `<epoch> <floor> <seq> <staleness>`: the epoch is random at birth, the floor is the least seq an entry
+ *   may have, seq is the greatest stamp so far, staleness the longest that anybody's memory in front may lag behind, in
+ *   milliseconds. Stamps are microseconds of the server's clock, forced to grow.
  * - `t`, a sorted set: name -> its stamp; a soft stamp's name begins with `~`. The member `!` holds the floor.
  *
  * Loss rule: if one of the two is missing or they contradict each other, what was invalidated can no longer be known.
@@ -48,8 +49,8 @@ const PRELUDE = `${PEEK}${TELL}
 
 local function text(number) return string.format('%.0f', number) end
 
-local function save(epoch, floor, seq)
-  redis.call('SET', W, epoch .. ' ' .. text(floor) .. ' ' .. text(seq))
+local function save(epoch, floor, seq, staleness)
+  redis.call('SET', W, epoch .. ' ' .. text(floor) .. ' ' .. text(seq) .. ' ' .. text(staleness))
 end
 
 local function now()
@@ -57,18 +58,22 @@ local function now()
   return tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
 
--- epoch, floor, seq; begins a new epoch if the old one's stamps are lost
+-- epoch, floor, seq, staleness; begins a new epoch if the old one's stamps are lost
 local function watermark()
-  local epoch, floor, seq = string.match(peek('GET', W) or '', '^(%S+) (%d+) (%d+)$')
+  local epoch, floor, seq, staleness = string.match(peek('GET', W) or '', '^(%S+) (%d+) (%d+) (%d+)$')
   local marker = peek('ZSCORE', T, '!')
-  if epoch and marker and tonumber(marker) == tonumber(floor) then
-    return epoch, tonumber(floor), tonumber(seq)
+  staleness = tonumber(staleness or 0)
+  -- beyond 9e15 a number is no stamp: doubles would not tell one from the next
+  if epoch and marker and tonumber(marker) == tonumber(floor) and tonumber(seq) < 9e15 then
+    return epoch, tonumber(floor), tonumber(seq), staleness
   end
   local birth = now()
   redis.call('DEL', T)
   redis.call('ZADD', T, text(birth), '!')
-  save(CANDIDATE, birth, birth)
-  return CANDIDATE, birth, birth
+  save(CANDIDATE, birth, birth, staleness)
+  -- whoever keeps entries near has to know, and to say anew how long it may lag
+  tell({ 's', ORIGIN, CANDIDATE, text(birth), text(birth), text(birth), '' })
+  return CANDIDATE, birth, birth, staleness
 end
 
 local function isStampedAfter(seq, name)
@@ -90,8 +95,8 @@ local function isOnHold(holds, names)
   if redis.call('EXISTS', holds) == 0 then return false end
   local time = now()
   for i = 0, #names do
-    local until_ = redis.call('ZSCORE', holds, names[i] or '*')
-    if until_ and tonumber(until_) > time then return true end
+    local held = peek('ZSCORE', holds, names[i] or '*')
+    if held and tonumber(held) > time then return true end
   end
   return false
 end
@@ -213,8 +218,10 @@ local parent = KEYS[7] and peek('GETRANGE', KEYS[7], 0, 35) or ''
 if string.sub(parent, ${ENTRY_ID}) ~= ARGV[5] then return 0 end
 if ARGV[3] == '' then return 1 end
 
-if KEYS[7] and redis.call('PTTL', KEYS[7]) < tonumber(ARGV[4]) then
-  redis.call('SET', KEYS[7], string.sub(parent, 1, 28) .. ARGV[6], 'PX', ARGV[4])
+if KEYS[7] then
+  -- it says when the latest of its children ends, and stays as long as the longest-lived one
+  local lifetime = math.max(redis.call('PTTL', KEYS[7]), tonumber(ARGV[4]))
+  redis.call('SET', KEYS[7], string.sub(parent, 1, 28) .. ARGV[6], 'PX', text(lifetime))
 end
 redis.call('SET', KEYS[4], stamp(epoch, seq) .. ARGV[3], 'PX', ARGV[4])
 if string.sub(lease, 10, 10) == 's' then tell({ 'k', ORIGIN, idOf(KEYS[4]) }) end
@@ -267,14 +274,20 @@ return redis.call('PEXPIRE', KEYS[4], ARGV[4])
 `)
 
 /**
+ * So long after the birth of an epoch its staleness may be too low: memories in front, whose staleness is no greater,
+ * have not said so yet, or serve on the strength of the epoch before. It is the default of `cache.l1.maxStaleness`.
+ */
+const YOUTH_MS = 500
+
+/**
  * INVALIDATE: give each name a new stamp, and for `holdMs` refuse all fills that bear one of them.
  *
- * KEYS w t x holds meta · ARGV call, stampsMs, '~' (soft) or '', holdMs, names...
+ * KEYS w t x holds · ARGV call, stampsMs, '~' (soft) or '', holdMs, names...
  * Forgets the stamps that are older than stampsMs or too many, at most 100 more than it gives; the floor rises to them.
  * Replies `[epoch, before, seq, floor, staleness]`: the seq until then, and the longest that anybody's L1 may lag (ms).
  */
 export const INVALIDATE: Script = defineScript(`${PRELUDE}
-local epoch, floor, seq = watermark()
+local epoch, floor, seq, staleness = watermark()
 local time = now()
 local stamped = math.max(time, seq + 1)
 local holdMs = tonumber(ARGV[4])
@@ -299,24 +312,15 @@ for i = 1, #oldest, 2 do
   end
 end
 if lowest > floor then redis.call('ZADD', T, text(lowest), '!') end
-save(epoch, lowest, stamped)
+save(epoch, lowest, stamped, staleness)
 
 local reply = { epoch, text(seq), text(stamped), text(lowest) }
 local message = { 's', ORIGIN, epoch, text(seq), text(stamped), text(lowest), ARGV[3] }
 for i = 5, #ARGV do message[#message + 1] = ARGV[i] end
 tell(message)
-reply[5] = peek('HGET', KEYS[5], 'staleness') or '0'
+local isYoung = time - floor < ${YOUTH_MS} * 1000
+reply[5] = text(isYoung and math.max(staleness, ${YOUTH_MS}) or staleness)
 return reply
-`)
-
-/**
- * JOIN: make known that this store keeps entries near, for up to so many milliseconds. KEYS w t x meta · ARGV call, ms.
- */
-export const JOIN: Script = defineScript(`
-if tonumber(redis.call('HGET', KEYS[4], 'staleness') or '0') < tonumber(ARGV[2]) then
-  redis.call('HSET', KEYS[4], 'staleness', ARGV[2])
-end
-return 1
 `)
 
 /**
@@ -335,11 +339,13 @@ return 1
 `)
 
 /**
- * SYNC: the stamps given after `since`, and the watermark. KEYS w t x · ARGV call, epoch, since.
+ * SYNC: the stamps given after `since`, and the watermark. KEYS w t x · ARGV call, epoch, since, staleness.
  * Replies `[watermark, name, stamp, name, stamp, ...]`, from the oldest; all of them if the epoch is another one.
+ * Makes known how long the memory in front of this store may lag: it serves nothing before it has synced.
  */
 export const SYNC: Script = defineScript(`${PRELUDE}
-local epoch, floor, seq = watermark()
+local epoch, floor, seq, staleness = watermark()
+if tonumber(ARGV[4]) > staleness then save(epoch, floor, seq, tonumber(ARGV[4])) end
 local since = epoch == ARGV[2] and '(' .. ARGV[3] or '-inf'
 local replies = redis.call('ZRANGEBYSCORE', T, since, '+inf', 'WITHSCORES')
 table.insert(replies, 1, epoch .. ' ' .. text(floor) .. ' ' .. text(seq))

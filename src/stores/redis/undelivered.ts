@@ -17,9 +17,11 @@ export interface Delivery {
 
 export class Undelivered {
   readonly #delivery: Delivery
-  readonly #ids = new Set<string>()
-  readonly #hard = new Set<string>()
-  readonly #soft = new Set<string>()
+  /** Names, and which addition was the last to name them. */
+  readonly #ids = new Map<string, number>()
+  readonly #hard = new Map<string, number>()
+  readonly #soft = new Map<string, number>()
+  #additions = 0
   #replaying: Promise<void> | undefined
   #retry: NodeJS.Timeout | undefined
 
@@ -39,34 +41,38 @@ export class Undelivered {
     this.#add(isSoft ? this.#soft : this.#hard, stamps)
   }
 
-  /** Delivers what is left; rejects as long as Redis does not take it. */
-  replay(): Promise<void> {
-    this.#replaying ??= this.#deliver().finally(() => (this.#replaying = undefined))
-    return this.#replaying
+  /** Delivers what is left, until nothing is; rejects as long as Redis does not take it. */
+  async replay(): Promise<void> {
+    while (!this.isEmpty) {
+      this.#replaying ??= this.#deliver().finally(() => (this.#replaying = undefined))
+      await this.#replaying
+    }
   }
 
   close(): void {
     clearTimeout(this.#retry)
   }
 
-  #add(names: Set<string>, added: readonly string[]): void {
-    for (const name of added) names.add(name)
+  #add(names: Map<string, number>, added: readonly string[]): void {
+    const addition = ++this.#additions
+    for (const name of added) names.set(name, addition)
     if (this.#ids.size + this.#hard.size + this.#soft.size > MAX_NAMES) {
-      for (const set of [this.#ids, this.#hard, this.#soft]) set.clear()
-      this.#hard.add(EVERYTHING)
+      for (const one of [this.#ids, this.#hard, this.#soft]) one.clear()
+      this.#hard.set(EVERYTHING, addition)
     }
     this.#scheduleRetry()
   }
 
   async #deliver(): Promise<void> {
-    // What is added meanwhile stays for the next time; to deliver a name twice does no harm.
-    const [ids, hard, soft] = [[...this.#ids], [...this.#hard], [...this.#soft]]
+    const last = this.#additions
+    const [ids, hard, soft] = [[...this.#ids.keys()], [...this.#hard.keys()], [...this.#soft.keys()]]
     if (ids.length > 0) await this.#delivery.remove(ids)
     if (hard.length > 0) await this.#delivery.invalidate(hard, false)
     if (soft.length > 0) await this.#delivery.invalidate(soft, true)
-    for (const id of ids) this.#ids.delete(id)
-    for (const name of hard) this.#hard.delete(name)
-    for (const name of soft) this.#soft.delete(name)
+    // What was added meanwhile stays for the next time, also what is named the second time.
+    for (const names of [this.#ids, this.#hard, this.#soft]) {
+      for (const [name, addition] of names) if (addition <= last) names.delete(name)
+    }
   }
 
   #scheduleRetry(): void {

@@ -140,8 +140,13 @@ describe('a client of the user', () => {
     await expect(connections.over(client).send(['PING'])).rejects.toThrow(/the client was closed/)
   })
 
-  test('with a prefix for keys or with auto-pipelining works', async () => {
-    const client = new Redis({ host: server.host, port: server.port, keyPrefix: 'app:', enableAutoPipelining: true })
+  test('with a prefix for keys is refused: scripts and channels would not bear it', () => {
+    const client = new Redis({ host: server.host, port: server.port, keyPrefix: 'app:', lazyConnect: true })
+    expect(() => connections.over(client)).toThrow(/expected an ioredis client without keyPrefix/)
+  })
+
+  test('with auto-pipelining works', async () => {
+    const client = new Redis({ host: server.host, port: server.port, enableAutoPipelining: true })
     const connection = connections.over(client)
     const script = defineScript("return redis.call('GET', KEYS[1])")
     await connection.send(['SET', 'a', '1'])

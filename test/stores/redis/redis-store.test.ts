@@ -282,7 +282,8 @@ describe('commands per call of the cache', () => {
   })
 
   test('an invalidation takes one, however many entries it reaches', async () => {
-    for (const count of [1, 500]) {
+    // Fewer at once than would open another connection, which begins with a greeting.
+    for (const count of [1, 200]) {
       const entries = Array.from({ length: count }, (_, n) => [`key ${n}`, n] as const)
       await cache.setMany(entries, { tags: ['t'] })
       expect(await wire.during(() => cache.invalidateTags(['t', 'u']))).toEqual(['EVALSHA INVALIDATE'])
@@ -312,11 +313,12 @@ test('windows are given to the entry that is there, also if it was replaced a mo
 describe('scripts', () => {
   test('are sent whole once, and by their names from then on', async () => {
     const set = (): Promise<void> => trial.set(ID, 1)
-    await server.call('SCRIPT', 'FLUSH')
     await store.read(ID)
+    expect(await wire.during(set)).toEqual(['EVAL'])
+    expect(await wire.during(set)).toEqual(['EVALSHA SET'])
+    await server.call('SCRIPT', 'FLUSH')
     expect(await wire.during(set)).toEqual(['EVALSHA SET', 'EVAL'])
     expect(await wire.during(set)).toEqual(['EVALSHA SET'])
-    expect(await wire.during(() => other.set(ID, trial.draft(2)))).toEqual(['EVALSHA SET'])
   })
 
   test('are sent again if Redis has forgotten them, and nothing is lost', async () => {

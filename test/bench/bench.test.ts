@@ -1,0 +1,63 @@
+/** Each benchmark still runs against the built package, and the answers it times are the right ones; no time is judged. */
+import { cp, readFile, rm, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { buildPackage, ROOT, run, temporaryFolder } from '../helpers/stranger.ts'
+
+interface Results {
+  readonly suite: string
+  readonly machine: Readonly<Record<string, unknown>>
+  readonly benchmarks: readonly {
+    readonly name: string
+    readonly contestants?: readonly {
+      readonly name: string
+      readonly ratio?: { readonly median: number }
+      readonly samples: readonly { readonly operations: number; readonly cpuMicros: number }[]
+    }[]
+  }[]
+}
+
+let folder: string
+
+beforeAll(async () => {
+  folder = await temporaryFolder()
+  await buildPackage(folder)
+  await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'), 'junction')
+  for (const name of ['bench', 'scripts']) await cp(join(ROOT, name), join(folder, name), { recursive: true })
+}, 60_000)
+
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+/** The short form of one suite; a wrong answer ends it with an error. */
+async function resultsOf(suite: string): Promise<Results> {
+  const args = ['bench/run.mjs', suite, '--short', '--results', join(folder, 'results')]
+  const { code, stderr } = await run(process.execPath, args, { cwd: folder, timeoutMs: 60_000 })
+  expect(stderr).toBe('')
+  expect(code).toBe(0)
+  return JSON.parse(await readFile(join(folder, 'results', `${suite}.json`), 'utf8')) as Results
+}
+
+describe('the short form of', () => {
+  test.each(['memory', 'redis', 'invalidation', 'http'])(
+    '%s runs every contestant, and compares it with its limit',
+    async (suite) => {
+      const { benchmarks, machine } = await resultsOf(suite)
+      expect(machine['node']).toBe(process.version)
+      const contestants = benchmarks.flatMap((it) => it.contestants ?? [])
+      expect(contestants.length).toBeGreaterThan(3)
+      for (const { samples } of contestants) {
+        expect(samples).toHaveLength(1)
+        expect(samples[0]?.operations).toBeGreaterThan(0)
+        expect(samples[0]?.cpuMicros).toBeGreaterThan(0)
+      }
+      expect(contestants.some(({ ratio }) => ratio !== undefined && ratio.median > 0)).toBe(true)
+    },
+    60_000,
+  )
+
+  test('a suite that does not exist is refused by name', async () => {
+    const { code, stderr } = await run(process.execPath, ['bench/run.mjs', 'disk'], { cwd: folder })
+    expect(code).toBe(1)
+    expect(stderr).toContain('suite: expected memory, redis, invalidation, http, got disk')
+  })
+})

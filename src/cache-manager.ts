@@ -8,7 +8,7 @@ import { draftOf, FillToken } from './fill-token.ts'
 import { assertKey, assertNamespace, assertTag, entryId, EVERYTHING, idsOf, tagStamp } from './key.ts'
 import type { LoadContext, LoadRequest, Loads } from './load.ts'
 import { handOut, valueOf } from './loaded.ts'
-import { invalidationOf, loadSettingsOf, stampsOf } from './options.ts'
+import { assertList, assertOptions, invalidationOf, loadSettingsOf, stampsOf } from './options.ts'
 import type { GetOrSetOptions, InvalidateOptions, KeyOptions, SetOptions, TtlLimits } from './options.ts'
 import type { Statistics } from './statistics.ts'
 import type { RedisConnection } from './stores/redis/connection.ts'
@@ -74,7 +74,8 @@ export class CacheManager {
   }
 
   /** The values under `keys`, in their order; `undefined` where there is none. One command, however many keys. */
-  getMany<T>(keys: readonly string[], options?: KeyOptions): Promise<(T | undefined)[]> {
+  async getMany<T>(keys: readonly string[], options?: KeyOptions): Promise<(T | undefined)[]> {
+    assertList(keys, 'keys')
     return Promise.all(keys.map((key) => this.get<T>(key, options)))
   }
 
@@ -98,6 +99,7 @@ export class CacheManager {
 
   /** Stores several values with the same options: `cache.setMany(new Map([['a', 1], ['b', 2]]), { ttl: 60 })`. */
   async setMany<T>(entries: Iterable<readonly [string, T]>, options?: SetOptions): Promise<void> {
+    assertList(entries, 'entries')
     await Promise.all(Array.from(entries, ([key, value]) => this.set(key, value, options)))
   }
 
@@ -240,6 +242,7 @@ export class CacheManager {
    * await cache.invalidateTags(['team:7', 'user:42'])
    */
   async invalidateTags(tags: string | readonly string[], options: InvalidateOptions = {}): Promise<void> {
+    assertOptions(options)
     const names = [tags].flat()
     names.forEach(assertTag)
     if (names.length === 0) return
@@ -255,8 +258,8 @@ export class CacheManager {
    * @throws {RedisConnectionError} when it could not be delivered
    */
   async clear(options?: KeyOptions): Promise<void> {
-    const isEverything = options?.namespace === undefined && !this.#isView
-    const namespace = isEverything ? undefined : this.#namespaceOf(options)
+    const own = this.#namespaceOf(options)
+    const namespace = options?.namespace === undefined && !this.#isView ? undefined : own
     await this.#invalidate(namespace === undefined ? [EVERYTHING] : stampsOf(namespace))
     this.parts.telemetry.events.emit('clear', { namespace })
   }
@@ -306,7 +309,9 @@ export class CacheManager {
   }
 
   #namespaceOf(options: KeyOptions | undefined): string {
-    const namespace = options?.namespace
+    if (options === undefined) return this.ownNamespace
+    assertOptions(options)
+    const { namespace } = options
     if (namespace === undefined) return this.ownNamespace
     assertNamespace(namespace)
     return namespace

@@ -96,6 +96,42 @@ export function windowsOf(options: Pick<SetOptions, 'ttl' | 'swr' | 'grace' | 'j
   }
 }
 
+type OptionName = keyof GetOrSetOptions | keyof InvalidateOptions
+
+/** Every option of every call. A misspelt one would silently mean another namespace, another ttl, or everything. */
+const NAMES: Readonly<Record<OptionName, true>> = {
+  namespace: true,
+  ttl: true,
+  tags: true,
+  swr: true,
+  grace: true,
+  jitter: true,
+  compress: true,
+  forceRefresh: true,
+  softTimeout: true,
+  hardTimeout: true,
+  negativeTtl: true,
+  earlyRefresh: true,
+  signal: true,
+  soft: true,
+  strict: true,
+  holdFor: true,
+}
+
+/** @throws {CacheConfigurationError} for options that are no object, or that have a name nobody knows */
+export function assertOptions(options: unknown): void {
+  if (typeof options !== 'object' || options === null) throw refused('options', 'an object', options)
+  for (const name in options) {
+    if (!Object.hasOwn(NAMES, name)) throw refused(name, `one of ${Object.keys(NAMES).join(', ')}`, 'an unknown option')
+  }
+}
+
+/** @throws {CacheConfigurationError} unless `list` is one, and no string */
+export function assertList(list: unknown, name: string): void {
+  const isList = typeof list === 'object' && list !== null && Symbol.iterator in list
+  if (!isList) throw refused(name, 'a list', list)
+}
+
 /** The names an entry bears: its namespace's first, then those of its tags. */
 export function stampsOf(namespace: string, tags: readonly string[] = []): readonly string[] {
   if (!Array.isArray(tags)) throw refused('tags', 'an array of strings', tags)

@@ -15,6 +15,7 @@ const COUNTER = { hit: 'hits', stale: 'staleHits', miss: 'misses', set: 'sets' }
 
 /** Faults of one code are logged no more often than this, however many keys and namespaces they are about. */
 const LOG_INTERVAL_MS = 60_000
+const MAX_FAULTS = 100
 
 export interface TelemetryOptions {
   readonly counters: Counters
@@ -59,8 +60,11 @@ export class Telemetry {
     if (!(error instanceof CacheException)) return
     const { clock, warn } = this.#options
     const now = clock.now()
-    if (now - (this.#loggedAt.get(error.code) ?? -Infinity) < LOG_INTERVAL_MS) return
-    this.#loggedAt.set(error.code, now)
+    // Refused today for a password is another fault than out of reach a moment ago.
+    const fault = `${error.code} ${String(error.cause ?? '')}`.slice(0, 200)
+    if (now - (this.#loggedAt.get(fault) ?? -Infinity) < LOG_INTERVAL_MS) return
+    if (this.#loggedAt.size >= MAX_FAULTS) this.#loggedAt.clear()
+    this.#loggedAt.set(fault, now)
     warn(`tidemark: ${error.message} (${error.code}${about === undefined ? '' : `, ${nameOf(about)}`})`)
   }
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { createCache } from 'tidemark'
 import { CacheConfigurationError, CacheKeyError } from '../src/exceptions.ts'
 import { loadSettingsOf, stampsOf, windowsOf, type GetOrSetOptions } from '../src/options.ts'
 
@@ -75,5 +76,24 @@ describe('stamps', () => {
 
   test('a tag that is none is refused', () => {
     expect(() => stampsOf('', ['ok', ''])).toThrow(CacheKeyError)
+  })
+})
+
+describe('the options of a call', () => {
+  const cache = createCache({ redis: false, logger: { info: () => {}, warn: () => {}, error: () => {} } })
+
+  test.each([
+    ['clear', () => cache.clear('users' as never)],
+    ['clear', () => cache.clear({ ns: 'users' } as never)],
+    ['set', () => cache.set('a', 1, 60 as never)],
+    ['set', () => cache.set('a', 1, { tll: 60 } as never)],
+    ['get', () => cache.get('a', { namespce: 'x' } as never)],
+    ['delete', () => cache.delete('a', 'b' as never)],
+    ['getOrSet', () => cache.getOrSet('a', () => 1, { forceRefesh: true } as never)],
+    ['invalidateTags', () => cache.invalidateTags('t', { sotf: true } as never)],
+    ['setMany', () => cache.setMany({ a: 1 } as never)],
+    ['getMany', () => cache.getMany('a' as never)],
+  ])('that are misspelt or none are refused by %s', async (_name, call) => {
+    await expect(call()).rejects.toBeInstanceOf(CacheConfigurationError)
   })
 })

@@ -21,9 +21,8 @@ export interface ResponseKey {
 const LONGEST_VARIANT = 160
 
 /** Where a request's response is stored. @throws {CacheKeyError} when the route's `key` returns no string */
-export function responseKey(request: CacheableRequest, policy: RoutePolicy): ResponseKey {
+export function responseKey(request: CacheableRequest, policy: RoutePolicy, key = nameOf(request)): ResponseKey {
   const { namespace } = policy
-  const key = request.name ?? request.path
   assertKey(key, namespace)
   // A name made by a function of the request says which response it is; a fixed name covers all of the route's.
   const target = policy.isNameComplete ? [] : [request.path, queryPart(request, policy)]
@@ -31,6 +30,11 @@ export function responseKey(request: CacheableRequest, policy: RoutePolicy): Res
   for (const name of policy.vary) parts.push(name, varyPart(request.header(name)))
   if (policy.hasUser) parts.push('user', request.user === undefined ? '-' : `=${request.user}`)
   return { id: variantId(namespace, key, tuple(parts)), parentId: parentId(namespace, key), key, namespace }
+}
+
+/** What the route's `key` says, else the path. */
+export function nameOf(request: CacheableRequest): string {
+  return request.name ?? request.path
 }
 
 /** Each part behind its length, as one string without NUL. */

@@ -49,8 +49,9 @@ export function refusalReason(response: ResponseHead, circumstances: Circumstanc
   if (headers['set-cookie'] !== undefined) return 'set-cookie'
   const forbidding = forbiddingDirective(headers['cache-control'])
   if (forbidding !== undefined) return forbidding
-  const known = named(before.vary)
-  const vary = named(headers.vary).filter((name) => !known.includes(name))
+  // Of what stood there before the handler only CORS is known to be made anew for each answer.
+  const isAnew = named(before.vary).includes('origin')
+  const vary = named(headers.vary).filter((name) => !(name === 'origin' && isAnew))
   if (vary.includes('*') || vary.some((name) => !isKeyed(name, policy))) return 'vary'
   const encoding = lineOf(headers['content-encoding'])
   if (encoding !== undefined && encoding !== 'identity' && !policy.vary.includes('accept-encoding')) return 'encoding'

@@ -6,12 +6,13 @@
  * those who waited for it run the handler themselves, and for two seconds nobody waits.
  */
 import type { CacheManager } from '../cache-manager.ts'
+import { assertKey } from '../key.ts'
 import { freshness, type Entry } from '../entry.ts'
 import type { LoadControl, LoadRequest } from '../load.ts'
 import type { Loaded } from '../loaded.ts'
 import { stampsOf } from '../options.ts'
 import type { MaybePromise } from '../stores/store.ts'
-import { responseKey, type ResponseKey } from './key.ts'
+import { nameOf, responseKey, type ResponseKey } from './key.ts'
 import { Lead, type Hit, type LeadOptions } from './lead.ts'
 import type { CacheableRequest } from './message.ts'
 import { bypassReason, isUnkeyedAuthorized, lifetimeMs, wantsRefresh } from './policy.ts'
@@ -58,11 +59,12 @@ export class ResponseCache {
     this.#drops = new RecentDrops(cache.parts.clock)
   }
 
-  /** @throws {CacheException} for a `key` that is none; for faults of the store only with `onError: 'throw'` */
+  /** @throws {CacheException} for faults of the store, only with `onError: 'throw'` */
   begin(request: CacheableRequest, rerun: Rerun): MaybePromise<Begun> {
     const reason = bypassReason(request, this.#policy)
     if (reason !== undefined) return { kind: 'bypass', reason }
-    const key = responseKey(request, this.#policy)
+    const key = this.#keyOf(request)
+    if (key === undefined) return { kind: 'bypass', reason: 'key' }
     const isAuthorized = isUnkeyedAuthorized(request)
     const answer = (entry: Entry | undefined | 'cut off'): MaybePromise<Begun> =>
       entry === 'cut off'
@@ -70,6 +72,18 @@ export class ResponseCache {
         : this.#answer({ request, key, isAuthorized, entry, isCutOff: false }, rerun)
     const found = this.#cache.parts.loads.find(key)
     return found instanceof Promise ? found.then(answer) : answer(found)
+  }
+
+  /** Undefined for a request of which the route's `key` makes no name: that may be its client's doing. */
+  #keyOf(request: CacheableRequest): ResponseKey | undefined {
+    const name = nameOf(request)
+    try {
+      assertKey(name, this.#policy.namespace)
+    } catch (error) {
+      this.#cache.parts.telemetry.report(error)
+      return undefined
+    }
+    return responseKey(request, this.#policy, name)
   }
 
   /** Whether a request asks for the very response that a lead is to fill in. */

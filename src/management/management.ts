@@ -26,7 +26,7 @@ export interface Caller {
  */
 export function assertGuarded(cache: CacheManager, authorize: unknown): void {
   if (authorize === false || typeof authorize === 'function') return
-  const isProduction = cache.parts.environment === 'production'
+  const isProduction = /^prod(uction)?$/i.test(cache.parts.environment)
   if (authorize === undefined && !isProduction) return
   const expected = 'a function that decides who may call the management routes, or openly `false` (everybody)'
   const fault = {

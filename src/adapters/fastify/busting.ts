@@ -7,22 +7,59 @@ import type { CacheBustingRouteOptions, CacheSpec, OfRequest, RouteRequest } fro
 
 type Names = string | readonly string[] | OfRequest<string | readonly string[]> | undefined
 
+/** What has become of a request whose handler changes data. */
+const progress = new WeakMap<FastifyRequest, 'handled' | 'busted'>()
+
+export interface BustingHooks {
+  /** The handler has returned something, and not said that it failed. */
+  preSerialization(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown>
+  /** Nobody has the answer yet, so whoever gets it finds nothing outdated. */
+  onSend(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown>
+  /** The answer went out another way (hijacked), or failed after the handler had succeeded: better late than never. */
+  onResponse(request: FastifyRequest, reply: FastifyReply): Promise<void>
+}
+
 /**
- * An onSend hook: the handler has succeeded, and nobody has its answer yet, so whoever gets it finds nothing outdated.
+ * The hooks of a route that changes data.
  *
  * When Redis is out of reach the write has happened all the same: the answer goes out, and the fault is reported;
  * with `onError: 'throw'` it takes the place of the answer.
  */
-export function bustingHook({ cache, options }: CacheSpec<CacheBustingRouteOptions>) {
-  return async (request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> => {
-    if (statusOf(reply, payload) >= 400) return payload
+export function bustingHooks(spec: CacheSpec<CacheBustingRouteOptions>): BustingHooks {
+  const bust = busting(spec)
+  return {
+    preSerialization: async (request, reply, payload) => {
+      if (reply.statusCode < 400) progress.set(request, 'handled')
+      return payload
+    },
+    onSend: async (request, reply, payload) => {
+      if (statusOf(reply, payload) < 400 || progress.get(request) === 'handled') await bust(request)
+      return payload
+    },
+    onResponse: async (request, reply) => {
+      const hasSucceeded = progress.get(request) === 'handled' || reply.raw.statusCode < 400
+      if (hasSucceeded && progress.get(request) !== 'busted') await bust(request)
+    },
+  }
+}
+
+function busting({ cache, options }: CacheSpec<CacheBustingRouteOptions>) {
+  return async (request: FastifyRequest): Promise<void> => {
+    progress.set(request, 'busted')
     const { namespace } = options
     const keys = namesFor(options.keys, request)
     const tags = namesFor(options.tags, request)
     // Both are tried even if one fails: the less remains stale the better.
     const outcomes = await Promise.allSettled([cache.delete(keys, { namespace }), cache.invalidateTags(tags)])
-    for (const outcome of outcomes) if (outcome.status === 'rejected') rethrow(outcome.reason, cache)
-    return payload
+    for (const outcome of outcomes) {
+      if (outcome.status === 'fulfilled') continue
+      const error: unknown = outcome.reason
+      request.log.error(
+        { err: error, keys, tags },
+        'what this request changed may still be served: its invalidation was not delivered',
+      )
+      rethrow(error, cache)
+    }
   }
 }
 

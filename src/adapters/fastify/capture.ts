@@ -15,6 +15,8 @@ import { applyHit, applyVerdict, headersOf, isResponse } from './exchange.ts'
 export interface Capture {
   readonly lead: Lead
   readonly before: Headers
+  /** Stores what was captured, once the last hook has let the answer go out as it is. */
+  commit?: () => void
 }
 
 export function beginCapture(reply: FastifyReply, lead: Lead): Capture {
@@ -30,7 +32,8 @@ export function beginCapture(reply: FastifyReply, lead: Lead): Capture {
 }
 
 /** The payload to send: the handler's own, a copy of its stream, or a stale response in place of its failure. */
-export function capturePayload({ lead, before }: Capture, reply: FastifyReply, handled: unknown): unknown {
+export function capturePayload(capture: Capture, reply: FastifyReply, handled: unknown): unknown {
+  const { lead, before } = capture
   const payload = isResponse(handled) ? unwrapped(handled, reply) : handled
   const hasFailed = reply.statusCode >= 500
   const stale = hasFailed ? lead.standIn() : undefined
@@ -52,13 +55,24 @@ export function capturePayload({ lead, before }: Capture, reply: FastifyReply, h
     return payload
   }
   if (Buffer.isBuffer(body)) {
-    lead.finish({ ...response, body }, before)
+    capture.commit = () => lead.finish({ ...response, body }, before)
     return payload
   }
   return copied(body, lead, (bytes) => {
     if (refusalOf(bytes, { lead, reply, headers: response.headers }) !== undefined) return lead.drop('refused')
     lead.finish({ ...response, body: bytes }, before)
   })
+}
+
+/** Stores what was captured, unless a later hook has made the answer one that may not be shared. */
+export function sealCapture({ lead, before, commit }: Capture, reply: FastifyReply): void {
+  if (lead.isOver) return
+  // Compression is no matter: what is stored is from before it.
+  const { 'content-encoding': _, ...headers } = headersOf(reply)
+  const reason = lead.refusal({ status: reply.statusCode, headers }, before)
+  if (reason === undefined) return commit?.()
+  lead.drop('refused')
+  applyVerdict(reply, leadVerdict(lead, reason))
 }
 
 type Body = Buffer | Readable | ReadableStream

@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyReply, onSendHookHandler, preHandlerHookHandler, RouteOptions } from 'fastify'
 import type { Hit } from '../../http/lead.ts'
 import { ResponseCache, type Begun } from '../../http/response-cache.ts'
-import { beginCapture, capturePayload, type Capture } from './capture.ts'
+import { beginCapture, capturePayload, sealCapture, type Capture } from './capture.ts'
 import { applyBypass, applyHit, RequestView } from './exchange.ts'
 import { refreshOf, rerun } from './refresh.ts'
 import { routePolicy, type CacheRouteOptions, type CacheSpec } from './route-options.ts'
@@ -61,6 +61,13 @@ function sendHit(reply: FastifyReply, hit: Hit): void {
 export function giveUpLead(reply: FastifyReply): void {
   const captured = reply[CAPTURE]
   if (captured !== null && captured !== 'untyped') captured.lead.drop('gone')
+}
+
+/** The last onSend hook of a cached route. */
+export const sealing: onSendHookHandler = function seal(_request, reply, ...[payload, done]) {
+  const captured = reply[CAPTURE]
+  if (captured !== null && captured !== 'untyped') sealCapture(captured, reply)
+  done(null, payload)
 }
 
 /** The first onSend hook of a cached route. */

@@ -3,8 +3,8 @@ import type { FastifyInstance, FastifyPluginAsync, RouteOptions } from 'fastify'
 import { CacheManager } from '../../cache-manager.ts'
 import type { ApplicationConfig } from '../../config/application-config.ts'
 import { createCache } from '../../create-cache.ts'
-import { bustingHook } from './busting.ts'
-import { capturing, giveUpLead, lookingUp, prepareReplies } from './lookup.ts'
+import { bustingHooks } from './busting.ts'
+import { capturing, giveUpLead, lookingUp, prepareReplies, sealing } from './lookup.ts'
 import { listOf, pin } from './pinned-hooks.ts'
 import { rateLimitHook, type RateLimitHook } from './rate-limit.ts'
 import { isRefreshing } from './refresh.ts'
@@ -90,7 +90,10 @@ function serve(app: FastifyInstance, cache: CacheManager, route: RouteOptions): 
 
   if (bustingSpec !== undefined) {
     assertCacheBusting(route, bustingSpec)
-    route.onSend = [bustingHook(bustingSpec), ...listOf(route.onSend)]
+    const { preSerialization, onSend, onResponse } = bustingHooks(bustingSpec)
+    route.preSerialization = [preSerialization, ...listOf(route.preSerialization)]
+    route.onSend = [onSend, ...listOf(route.onSend)]
+    route.onResponse = [...listOf(route.onResponse), onResponse]
   }
   const behindLookup: RateLimitHook['hook'][] = []
   if (rateLimit !== undefined) {
@@ -112,8 +115,8 @@ function serve(app: FastifyInstance, cache: CacheManager, route: RouteOptions): 
   if (cacheSpec !== undefined) {
     // Last before the handler, so that whoever may not see the answer has been turned away.
     pin(route, 'preHandler', { last: [lookingUp(app, route, cacheSpec), ...behindLookup] })
-    // First on the way out, so that what is stored is what the handler made.
-    pin(route, 'onSend', { first: [capturing] })
+    // First on the way out, so that what is stored is what the handler made; last, to see what became of its head.
+    pin(route, 'onSend', { first: [capturing], last: [sealing] })
   }
 }
 

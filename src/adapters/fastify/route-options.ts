@@ -173,6 +173,11 @@ export function routePolicy(
   const hasTtl = typeof options === 'object' && options !== null && options.ttl !== undefined
   if (!hasTtl) faults.push({ path: 'ttl', expected: CACHE_CHECKS.ttl.expected, got: 'undefined' })
   refuse(faults, 'cache options', route)
+  const methods: ReadonlySet<string> = new Set(options.methods ?? ['GET', 'HEAD'])
+  if (![route.method].flat().some((method) => methods.has(method))) {
+    const fault = { path: 'methods', expected: 'a route that answers GET or HEAD', got: nameOf(route) }
+    refuse([fault], 'cache options', route)
+  }
   return {
     pattern: patternOf(route),
     namespace: options.namespace ?? cache.ownNamespace,
@@ -181,7 +186,7 @@ export function routePolicy(
     query: options.query ?? declaredQuery(route.schema),
     vary: (options.vary ?? []).map((name) => name.toLowerCase()),
     hasUser: options.user !== undefined,
-    methods: new Set(options.methods ?? ['GET', 'HEAD']),
+    methods,
     statuses: new Set(options.statuses ?? DEFAULT_STATUSES),
     maxBodyBytes: options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
   }

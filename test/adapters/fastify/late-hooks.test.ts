@@ -1,0 +1,94 @@
+/** What other hooks do to an answer counts: a header from before the handler, one from after it, a failure after it. */
+import { describe, expect, test } from 'vitest'
+import { cacheBusting, cached } from 'tidemark/fastify'
+import { cachesOver, STORES } from '../../helpers/caches.ts'
+import { get, inTurn, makeCachedApp, summary } from './harness.ts'
+
+describe.each(STORES)('on %s', (kind) => {
+  const caches = cachesOver(kind)
+
+  test.each(['Cookie', '*', 'Accept-Language'])('a Vary: %s from before the handler is not shared', async (vary) => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    app.addHook('onRequest', async (_request, reply) => void reply.header('vary', vary))
+    app.get('/', cached(cache, { ttl: 60 }), async (request) => ({ for: request.headers.cookie }))
+    await get(app, '/', { cookie: 'sid=alice' })
+    expect(summary(await get(app, '/', { cookie: 'sid=bob' }))).toBe('MISS {"for":"sid=bob"}')
+  })
+
+  test.each([
+    ['cache-control', 'private'],
+    ['cache-control', 'no-store'],
+    ['set-cookie', 'a=1'],
+    ['vary', 'cookie'],
+  ])('a %s: %s from a later onSend hook keeps the answer out, and says so', async (name, value) => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    let runs = 0
+    const onSend = async (
+      _request: unknown,
+      reply: { header(name: string, value: string): unknown },
+    ): Promise<void> => {
+      reply.header(name, value)
+    }
+    app.get('/', { ...cached(cache, { ttl: 60 }), onSend }, async () => `run ${++runs}`)
+    expect(await inTurn(app, ['/', '/'])).toEqual(['MISS run 1', 'MISS run 2'])
+    expect((await get(app, '/')).headers['cache-status']).toMatch(/detail=/)
+  })
+
+  test('a name that is stored nothing under is not there', async () => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    app.get('/', cached(cache, { ttl: 60, key: 'me' }), async (_request, reply) =>
+      reply.header('cache-control', 'no-store').send('x'),
+    )
+    await get(app, '/')
+    expect(await cache.exists('me')).toBe(0)
+    expect(await cache.ttl('me')).toBeUndefined()
+    expect(await cache.delete('me')).toBe(0)
+  })
+
+  test('a name is there as long as what is stored under it', async () => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    app.get('/', cached(cache, { ttl: 60, swr: 600, grace: 6000, key: 'me' }), async () => 'x')
+    await get(app, '/')
+    await expect.poll(() => cache.exists('me')).toBe(1)
+    expect(await cache.ttl('me')).toBeGreaterThan(50)
+    expect(await cache.ttl('me')).toBeLessThanOrEqual(60)
+  })
+
+  test.each([
+    ['its answer cannot be serialized', { preSerialization: async () => Promise.reject(new Error('no')) }],
+    ['a later hook fails', { onSend: async () => Promise.reject(new Error('no')) }],
+  ])('a write that succeeded busts although %s', async (_why, hooks) => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    let runs = 0
+    app.get('/', cached(cache, { ttl: 60, key: 'list' }), async () => `run ${++runs}`)
+    app.post('/', { ...hooks, ...cacheBusting(cache, { keys: 'list' }) }, async () => ({ ok: true }))
+    await inTurn(app, ['/'])
+    expect((await app.inject({ method: 'POST', url: '/' })).statusCode).toBe(500)
+    await expect.poll(async () => summary(await get(app, '/'))).toContain('run 2')
+  })
+
+  test('a write that answers by hand busts', async () => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    let runs = 0
+    app.get('/', cached(cache, { ttl: 60, key: 'list' }), async () => `run ${++runs}`)
+    app.post('/', cacheBusting(cache, { keys: 'list' }), async (_request, reply) => {
+      reply.hijack()
+      reply.raw.end('done')
+    })
+    await inTurn(app, ['/'])
+    await app.inject({ method: 'POST', url: '/' })
+    await expect.poll(async () => summary(await get(app, '/'))).toContain('run 2')
+  })
+
+  test('a cached route that answers neither GET nor HEAD is refused', () => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    expect(() => app.post('/', cached(cache, { ttl: 60 }), async () => 1)).toThrow(/cache options of POST \//)
+  })
+})

@@ -21,7 +21,11 @@ export interface ResponseKey {
 const LONGEST_VARIANT = 160
 
 /** Where a request's response is stored. @throws {CacheKeyError} when the route's `key` returns no string */
-export function responseKey(request: CacheableRequest, policy: RoutePolicy, key = nameOf(request)): ResponseKey {
+export function responseKey(
+  request: CacheableRequest,
+  policy: RoutePolicy,
+  key: string = nameOf(request),
+): ResponseKey {
   const { namespace } = policy
   assertKey(key, namespace)
   // A name made by a function of the request says which response it is; a fixed name covers all of the route's.

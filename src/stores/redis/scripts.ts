@@ -332,7 +332,8 @@ local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 local known = redis.call('HGET', KEYS[4], 'run')
 if not run or known == run then return 0 end
 redis.call('HSET', KEYS[4], 'run', run)
-if not known or ARGV[2] ~= '1' then return 0 end
+-- nor is it known whether an unknown one (FLUSHALL forgot it) is the same
+if ARGV[2] ~= '1' then return 0 end
 redis.call('DEL', W)
 watermark()
 return 1

@@ -11,7 +11,7 @@ import {
 import { callKey, nameOfSource, type Call } from './call-key.ts'
 import { decorator, textOf, type FunctionDecorator, type NamesFunction, type Subject } from './decorator.ts'
 import { CacheConfigurationError, RedisConnectionError } from './exceptions.ts'
-import type { LoadContext } from './load.ts'
+import type { LoadContext } from './load-request.ts'
 import type { GetOrSetOptions } from './options.ts'
 
 /**

@@ -61,7 +61,8 @@ export class Telemetry {
     const { clock, warn } = this.#options
     const now = clock.now()
     // Refused today for a password is another fault than out of reach a moment ago.
-    const fault = `${error.code} ${String(error.cause ?? '')}`.slice(0, 200)
+    const { cause } = error
+    const fault = `${error.code} ${cause instanceof Error ? cause.message.slice(0, 200) : ''}`
     if (now - (this.#loggedAt.get(fault) ?? -Infinity) < LOG_INTERVAL_MS) return
     if (this.#loggedAt.size >= MAX_FAULTS) this.#loggedAt.clear()
     this.#loggedAt.set(fault, now)

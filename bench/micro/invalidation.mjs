@@ -56,7 +56,7 @@ async function invalidate(server, count) {
       facts: { commands: await commandsOf(server, clear), serverMicros: await serverMicros('evalsha', clear) },
     },
   ]
-  const options = { pids: [server.pid], slotMs: suite.form.isShort ? 30 : 1000, facts: { entries: count } }
+  const options = { pids: [server.pid], facts: { entries: count } }
   await suite.run(`invalidation of ${count} entries, 1 caller`, contestants, options)
   await cache.close()
   redis.disconnect()

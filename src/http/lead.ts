@@ -1,6 +1,6 @@
 /** The right, and the duty, to run the handler: `finish` with what it made, or `drop`. */
 import type { Clock } from '../clock.ts'
-import type { LoadControl } from '../load.ts'
+import type { LoadControl } from '../load-request.ts'
 import { storedHeaders } from './headers.ts'
 import type { HandledResponse, Headers } from './message.ts'
 import { ageSeconds, isPublic, lifetimeMs, mayServeStale, refusalReason, type ResponseHead } from './policy.ts'

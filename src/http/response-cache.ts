@@ -8,7 +8,7 @@
 import type { CacheManager } from '../cache-manager.ts'
 import { assertKey } from '../key.ts'
 import { freshness, type Entry } from '../entry.ts'
-import type { LoadControl, LoadRequest } from '../load.ts'
+import type { LoadControl, LoadRequest } from '../load-request.ts'
 import type { Loaded } from '../loaded.ts'
 import { stampsOf } from '../options.ts'
 import type { MaybePromise } from '../stores/store.ts'

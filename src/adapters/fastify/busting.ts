@@ -12,11 +12,11 @@ const progress = new WeakMap<FastifyRequest, 'handled' | 'busted'>()
 
 export interface BustingHooks {
   /** The handler has returned something, and not said that it failed. */
-  preSerialization(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown>
+  readonly preSerialization: (request: FastifyRequest, reply: FastifyReply, payload: unknown) => Promise<unknown>
   /** Nobody has the answer yet, so whoever gets it finds nothing outdated. */
-  onSend(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown>
+  readonly onSend: (request: FastifyRequest, reply: FastifyReply, payload: unknown) => Promise<unknown>
   /** The answer went out another way (hijacked), or failed after the handler had succeeded: better late than never. */
-  onResponse(request: FastifyRequest, reply: FastifyReply): Promise<void>
+  readonly onResponse: (request: FastifyRequest, reply: FastifyReply) => Promise<void>
 }
 
 /**

@@ -3,7 +3,6 @@
  *
  * A read is one MGET of the entry, its parent and the watermark. Everything that writes is one script.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../../clock.ts'
 import { STAMP_BYTES, readEntryId, type Codec } from '../../codec/codec.ts'
 import type { Entry, EntryDraft } from '../../entry.ts'
@@ -23,6 +22,7 @@ import type {
 } from '../store.ts'
 import { Watches } from '../watches.ts'
 import type { Validity } from '../watermark.ts'
+import { bytesOf, leaseId, leaseOf, ms, wholly } from './arguments.ts'
 import type { Argument, Reply } from './client.ts'
 import type { RedisConnection, Script } from './connection.ts'
 import { Coherence } from './coherence.ts'
@@ -337,31 +337,4 @@ export class RedisStore implements Store {
   #call(): string {
     return newEpoch() + this.#origin
   }
-}
-
-/** The lease of entry `k:...` stands under `l:...`, that of a variant `v:...` under `lv:...`. */
-function leaseId(id: string): string {
-  return id.startsWith('k:') ? `l${id.slice(1)}` : `l${id}`
-}
-
-function leaseOf(name: Pick<Lease, 'id' | 'token'>, parentId: string | undefined, reply: readonly Buffer[]): Lease {
-  const [epoch, seq, parentEntryId] = reply
-  const parent = parentId === undefined ? undefined : { id: parentId, entryId: parentEntryId!.toString('hex') }
-  return { ...name, seq: Number(seq!.toString()), epoch: epoch!.toString(), parent }
-}
-
-/** The 8 bytes of a token or an entryId. */
-function bytesOf(token: string): Buffer {
-  return Buffer.from(token, 'hex')
-}
-
-/** A time to live as Redis takes it: whole milliseconds, at least one. */
-function ms(duration: number): string {
-  return String(Math.max(1, Math.ceil(duration)))
-}
-
-/** Waits for all of `forMs`: a timer counts from the beginning of its turn, and so may fire too early. */
-async function wholly(forMs: number): Promise<void> {
-  const until = performance.now() + forMs
-  for (let leftMs = forMs; leftMs > 0; leftMs = until - performance.now()) await sleep(leftMs)
 }

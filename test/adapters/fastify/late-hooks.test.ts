@@ -4,6 +4,10 @@ import { cacheBusting, cached } from 'tidemark/fastify'
 import { cachesOver, STORES } from '../../helpers/caches.ts'
 import { get, inTurn, makeCachedApp, summary } from './harness.ts'
 
+async function fail(): Promise<never> {
+  throw new Error('no')
+}
+
 describe.each(STORES)('on %s', (kind) => {
   const caches = cachesOver(kind)
 
@@ -59,8 +63,8 @@ describe.each(STORES)('on %s', (kind) => {
   })
 
   test.each([
-    ['its answer cannot be serialized', { preSerialization: async () => Promise.reject(new Error('no')) }],
-    ['a later hook fails', { onSend: async () => Promise.reject(new Error('no')) }],
+    ['its answer cannot be serialized', { preSerialization: fail }],
+    ['a later hook fails', { onSend: fail }],
   ])('a write that succeeded busts although %s', async (_why, hooks) => {
     const cache = caches.create()
     const app = makeCachedApp(cache)

@@ -63,8 +63,8 @@ local function watermark()
   local epoch, floor, seq, staleness = string.match(peek('GET', W) or '', '^(%S+) (%d+) (%d+) (%d+)$')
   local marker = peek('ZSCORE', T, '!')
   staleness = tonumber(staleness or 0)
-  -- beyond 9e15 a number is no stamp: doubles would not tell one from the next
-  if epoch and marker and tonumber(marker) == tonumber(floor) and tonumber(seq) < 9e15 then
+  -- beyond it a number is no stamp: doubles would not tell one from the next
+  if epoch and marker and tonumber(marker) == tonumber(floor) and tonumber(seq) < 9000000000000000 then
     return epoch, tonumber(floor), tonumber(seq), staleness
   end
   local birth = now()

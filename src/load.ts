@@ -128,7 +128,7 @@ export class Loads {
       }
       this.#options.telemetry.counters.of(request.namespace).coalesced++
       const awaited = joined.phase === 'claiming' ? joined.value.then(early) : joined.outcome
-      const outcome = await joined.wait(awaited, this.#bounded(patience)).catch((error: unknown) => {
+      const outcome = await joined.wait(awaited, this.#bounded(patience, joined)).catch((error: unknown) => {
         if (error !== WAITED_OUT) throw error
         return 'waited out' as const
       })
@@ -145,9 +145,10 @@ export class Loads {
     }
   }
 
-  /** Nobody waits for another's load longer than `waitMs`. */
-  #bounded(patience: Patience): Patience {
-    const until = performance.now() + this.#options.waitMs
+  /** Nobody waits for another's load longer than `waitMs`; before it begins, its leader may wait as long for the lease. */
+  #bounded(patience: Patience, joined: Flight<Led, Outcome>): Patience {
+    const { waitMs } = this.#options
+    const until = performance.now() + (joined.phase === 'claiming' ? 2 * waitMs : waitMs)
     return until < patience.until ? { ...patience, until, late: () => WAITED_OUT } : patience
   }
 

@@ -99,6 +99,29 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
     })
   })
 
+  test('nobody waits for ever: after waitTime one of those who wait loads beside a load that does not end', async () => {
+    const cache = create({ cache: { waitTime: '50ms' } })
+    void cache.getOrSet('a', () => new Promise<number>(() => {}))
+    const waiting = Array.from({ length: 20 }, (_, n) => cache.getOrSet('a', async () => n))
+    const answers = await Promise.all(waiting)
+    expect(new Set(answers).size).toBe(1)
+    expect(cache.getStatistics().loads).toBe(2)
+  })
+
+  test('a loader that asks for its own key is answered after waitTime', async () => {
+    const cache = create({ cache: { waitTime: '50ms' } })
+    let depth = 0
+    const load = (): Promise<number> | number => (++depth < 3 ? cache.getOrSet('a', load) : depth)
+    expect(await cache.getOrSet('a', load)).toBe(3)
+  })
+
+  test('a load that everybody has given up lets another one begin', async () => {
+    const cache = create({ cache: { leaseTime: '90ms', waitTime: '10s' } })
+    const endless = cache.getOrSet('a', () => new Promise<number>(() => {}), { hardTimeout: '20ms' })
+    await expect(endless).rejects.toThrow('no result within 20 ms')
+    expect(await cache.getOrSet('a', () => 1)).toBe(1)
+  })
+
   describe('a request that is alone', () => {
     const request = {
       id: 'k::a',

@@ -27,6 +27,8 @@ export class Flight<T, O> {
   readonly outcome: Promise<O>
   /** Asking for the lease; loading; or loading without the store, which will not confirm what is loaded. */
   phase: 'claiming' | 'loading' | 'cut off' = 'claiming'
+  /** When the loader was run, in milliseconds of `performance.now()`. */
+  beganAt = Infinity
   /** Everybody has left it. */
   isAbandoned = false
   readonly #abort = new AbortController()

@@ -65,6 +65,8 @@ const WAITED_OUT = new LoadTimeoutError('waited long enough')
 export class Loads {
   readonly #options: LoadsOptions
   readonly #refreshing = new Set<string>()
+  /** Loads beside another's lease, for those who have waited long enough. */
+  readonly #beside = new Map<string, Flight<Led, Outcome>>()
   readonly flights: Flights<Led, Outcome> = new Flights()
 
   constructor(options: LoadsOptions) {
@@ -117,17 +119,20 @@ export class Loads {
     // Whoever came before the load began has its leader's right to what it loads, overtaken or not.
     const early = (led: Led): Outcome | Promise<Outcome> =>
       led.source === 'load' ? { ...led, source: 'joined' } : led.outcome
+    const askedAt = performance.now()
     let isCutOff = request.isCutOff === true
     let hasWaited = false
     for (;;) {
       signal?.throwIfAborted()
-      const joined = this.#joinable(request, isCutOff)
+      const beside = hasWaited ? this.#beside.get(request.id) : undefined
+      const joined = beside !== undefined && beside.beganAt > askedAt ? beside : this.#joinable(request, isCutOff)
       if (joined === undefined) {
         const flight = this.#take({ ...request, hasWaited }, isCutOff ? 'cut off' : undefined)
         return await flight.wait(flight.value, patience)
       }
       this.#options.telemetry.counters.of(request.namespace).coalesced++
-      const awaited = joined.phase === 'claiming' ? joined.value.then(early) : joined.outcome
+      const isEarly = joined.phase === 'claiming' || joined === beside
+      const awaited = isEarly ? joined.value.then(early) : joined.outcome
       const outcome = await joined.wait(awaited, this.#bounded(patience, joined)).catch((error: unknown) => {
         if (error !== WAITED_OUT) throw error
         return 'waited out' as const
@@ -135,6 +140,7 @@ export class Loads {
       if (outcome === 'waited out') {
         // Of all who have waited so long, one loads beside the lease, and the others join that.
         this.flights.close(request.id, joined)
+        if (joined === beside) this.#beside.delete(request.id)
         hasWaited = true
         continue
       }
@@ -168,6 +174,7 @@ export class Loads {
           return await this.#lead(request, self, claim)
         } finally {
           this.flights.close(request.id, self)
+          if (this.#beside.get(request.id) === self) this.#beside.delete(request.id)
         }
       },
       (led) => led.outcome,
@@ -182,7 +189,11 @@ export class Loads {
     if (typeof claim === 'object' && 'value' in claim) return { ...loadedFrom(claim, 'hit'), outcome: 'anew' }
     flight.phase = claim === 'cut off' ? 'cut off' : 'loading'
     // Loaded beside somebody else's lease, nothing will confirm it: only those who came before it began may share it.
-    if (claim === 'busy') this.flights.close(request.id, flight)
+    if (claim === 'busy') {
+      this.flights.close(request.id, flight)
+      if (request.isAlone !== true) this.#beside.set(request.id, flight)
+    }
+    flight.beganAt = performance.now()
     const lease = typeof claim === 'object' ? claim : undefined
     try {
       if (flight.isAbandoned) flight.signal.throwIfAborted()

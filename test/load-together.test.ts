@@ -100,7 +100,7 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
   })
 
   test('nobody waits for ever: after waitTime one of those who wait loads beside a load that does not end', async () => {
-    const cache = create({ cache: { waitTime: '50ms' } })
+    const cache = create({ cache: { waitTime: '500ms' } })
     void cache.getOrSet('a', () => new Promise<number>(() => {}))
     const waiting = Array.from({ length: 20 }, () => cache.getOrSet<number>('a', loader.load))
     const run = await loader.started()

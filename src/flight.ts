@@ -28,9 +28,9 @@ export class Flight<T, O> {
   /** Asking for the lease; loading; or loading without the store, which will not confirm what is loaded. */
   phase: 'claiming' | 'loading' | 'cut off' = 'claiming'
   /** When the loader was run, in milliseconds of `performance.now()`. */
-  beganAt = Infinity
+  beganAt: number = Infinity
   /** Everybody has left it. */
-  isAbandoned = false
+  isAbandoned: boolean = false
   readonly #abort = new AbortController()
   #waiting = 0
 

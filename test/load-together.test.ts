@@ -101,8 +101,8 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
 
   test('nobody waits for ever: after waitTime one of those who wait loads beside a load that does not end', async () => {
     const cache = create({ cache: { waitTime: '500ms' } })
-    void cache.getOrSet('a', () => new Promise<number>(() => {}))
-    const waiting = Array.from({ length: 20 }, () => cache.getOrSet<number>('a', loader.load))
+    void cache.getOrSet('a', () => new Promise<never>(() => {}))
+    const waiting = Array.from({ length: 20 }, () => cache.getOrSet<unknown>('a', loader.load))
     const run = await loader.started()
     await expect.poll(() => cache.getStatistics().coalesced).toBe(20 + 19)
     run.resolve(1)

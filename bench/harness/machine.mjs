@@ -13,7 +13,8 @@ export const FEEDING_CORE = 1
 export function describeMachine(redisVersion) {
   return {
     cpu: cpus()[0]?.model ?? 'unknown',
-    cores: availableParallelism(),
+    // Of the machine: this process may be bound to one of them.
+    cores: cpus().length,
     system: `${type()} ${release()}`,
     node: process.version,
     redis: redisVersion,

@@ -11,6 +11,12 @@ export interface About {
   readonly namespace: string
 }
 
+/** What a fault is about, as far as it is known. */
+export interface Subject extends Partial<About> {
+  /** The route whose options are at fault: `GET /items/:id`. */
+  readonly route?: string
+}
+
 const COUNTER = { hit: 'hits', stale: 'staleHits', miss: 'misses', set: 'sets' } as const
 
 /** Faults of one code are logged no more often than this, however many keys and namespaces they are about. */
@@ -54,7 +60,7 @@ export class Telemetry {
   }
 
   /** Tells of a fault of the cache, whether the caller gets to see it or not. */
-  report(error: unknown, about?: About): void {
+  report(error: unknown, about: Subject = {}): void {
     this.counters.errors++
     this.events.emit('error', { error, ...about })
     if (!(error instanceof CacheException)) return
@@ -62,11 +68,12 @@ export class Telemetry {
     const now = clock.now()
     // Refused today for a password is another fault than out of reach a moment ago.
     const { cause } = error
-    const fault = `${error.code} ${cause instanceof Error ? cause.message.slice(0, 200) : ''}`
+    const detail = about.route ?? (cause instanceof Error ? cause.message.slice(0, 200) : '')
+    const fault = `${error.code} ${detail}`
     if (now - (this.#loggedAt.get(fault) ?? -Infinity) < LOG_INTERVAL_MS) return
     if (this.#loggedAt.size >= MAX_FAULTS) this.#loggedAt.clear()
     this.#loggedAt.set(fault, now)
-    warn(`tidemark: ${error.message} (${error.code}${about === undefined ? '' : `, ${nameOf(about)}`})`)
+    warn(`tidemark: ${error.message} (${error.code}${nameOf(about)})`)
   }
 
   /** Reports a rejection on its way to the caller. */
@@ -80,8 +87,9 @@ export class Telemetry {
   }
 }
 
-function nameOf({ key, namespace }: About): string {
-  return namespace === '' ? `key ${quoted(key)}` : `key ${quoted(key)} in namespace ${quoted(namespace)}`
+function nameOf({ key, namespace = '' }: Subject): string {
+  if (key === undefined) return namespace === '' ? '' : `, namespace ${quoted(namespace)}`
+  return `, key ${quoted(key)}${namespace === '' ? '' : ` in namespace ${quoted(namespace)}`}`
 }
 
 /** On one line and short: a client may have made it up. */

@@ -13,5 +13,6 @@ export type {
   CacheSpec,
   FastifyApplication,
   OfRequest,
+  OneOrMore,
   RouteRequest,
 } from './route-options.ts'

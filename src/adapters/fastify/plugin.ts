@@ -8,10 +8,12 @@ import { capturing, giveUpLead, lookingUp, prepareReplies, sealing } from './loo
 import { listOf, pin } from './pinned-hooks.ts'
 import { rateLimitHook, type RateLimitHook } from './rate-limit.ts'
 import { isRefreshing } from './refresh.ts'
+import { bypassing, withCheckedFunctions } from './route-functions.ts'
 import {
   assertCacheBusting,
+  isUncachedHead,
+  withLists,
   type CacheBustingRouteOptions,
-  type CacheRouteOptions,
   type CacheSpec,
   type FastifyApplication,
 } from './route-options.ts'
@@ -82,7 +84,7 @@ function withLogger(app: FastifyInstance, config: ApplicationConfig | undefined)
 function serve(app: FastifyInstance, cache: CacheManager, route: RouteOptions): void {
   // Plain config means the cache that is nearest.
   const config = app.cache.parts === cache.parts ? route.config : undefined
-  const cacheSpec = route.cache ?? specOf<CacheRouteOptions>(cache, config?.cache)
+  const cacheSpec = route.cache ?? specOf(cache, config?.cache)
   const bustingSpec = route.cacheBusting ?? specOf<CacheBustingRouteOptions>(cache, config?.cacheBusting)
   const { rateLimit } = route
   const specs = [cacheSpec, bustingSpec, rateLimit].filter((spec) => spec !== undefined)
@@ -95,6 +97,7 @@ function serve(app: FastifyInstance, cache: CacheManager, route: RouteOptions): 
     route.onSend = [onSend, ...listOf(route.onSend)]
     route.onResponse = [...listOf(route.onResponse), onResponse]
   }
+  const isCached = cacheSpec !== undefined && !isUncachedHead(route, cacheSpec.options)
   const behindLookup: RateLimitHook['hook'][] = []
   if (rateLimit !== undefined) {
     const { stage, hook, ready } = rateLimitHook(rateLimit, route)
@@ -109,12 +112,13 @@ function serve(app: FastifyInstance, cache: CacheManager, route: RouteOptions): 
         throw error
       }
     }
-    if (stage === 'preHandler' && cacheSpec !== undefined) behindLookup.push(exempting)
+    if (stage === 'preHandler' && isCached) behindLookup.push(exempting)
     else route[stage] = [...listOf(route[stage]), exempting]
   }
-  if (cacheSpec !== undefined) {
+  if (isCached) {
+    const lookup = lookingUp(app, route, withCheckedFunctions(route, withLists(cacheSpec)))
     // Last before the handler, so that whoever may not see the answer has been turned away.
-    pin(route, 'preHandler', { last: [lookingUp(app, route, cacheSpec), ...behindLookup] })
+    pin(route, 'preHandler', { last: [bypassing(lookup, route, cache), ...behindLookup] })
     // First on the way out, so that what is stored is what the handler made; last, to see what became of its head.
     pin(route, 'onSend', { first: [capturing], last: [sealing] })
   }

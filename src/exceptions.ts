@@ -97,6 +97,23 @@ export class RateLimitError extends CacheException {
   }
 }
 
+/** Whom an exception concerns. */
+export type Concern = Pick<CacheExceptionOptions, 'key' | 'namespace'>
+
+/**
+ * An exception that says whose call it belongs to. One command may serve many callers, who then share its failure: the
+ * first of them is written into it, the others get copies.
+ */
+export function concerning(error: unknown, { key, namespace }: Concern): unknown {
+  if (!(error instanceof CacheException)) return error
+  if (error.key === undefined && error.namespace === undefined) {
+    return Object.assign(error, key !== undefined && { key }, namespace !== undefined && { namespace })
+  }
+  const isTheirs = error.key === key && error.namespace === namespace
+  if (isTheirs || !(error instanceof RedisConnectionError)) return error
+  return new RedisConnectionError(error.message, { cause: error.cause, key, namespace })
+}
+
 /** A value of the caller's as an error message shows it: short, on one line. Not for values that may be secret. */
 export function describe(value: unknown): string {
   if (typeof value === 'string') return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`

@@ -84,13 +84,15 @@ export class Loads {
     const { key, namespace, found, signal, softTimeoutMs = Infinity, hardTimeoutMs = Infinity } = request
     const stale = found !== undefined && this.#freshness(found) !== 'expired' ? found : undefined
     const timeoutMs = stale === undefined ? hardTimeoutMs : Math.min(softTimeoutMs, hardTimeoutMs)
-    const late = (): Error => new LoadTimeoutError(`no result within ${timeoutMs} ms`, { key, namespace })
+    const late = (): Error => {
+      return new LoadTimeoutError(`no result for ${JSON.stringify(key)} within ${timeoutMs} ms`, { key, namespace })
+    }
     try {
       const until = performance.now() + timeoutMs
       return await this.#ask(request, { signal, until, late, mayGoOn: stale !== undefined })
     } catch (error) {
       if (stale === undefined || signal?.aborted === true) throw error
-      this.#options.telemetry.events.emit('error', { error, key, namespace })
+      this.#options.telemetry.reportLoad(error, { key, namespace })
       return loadedFrom(stale, 'stale')
     }
   }
@@ -108,7 +110,7 @@ export class Loads {
       await flight.outcome
     } catch (error) {
       // The stale entry stays where it is, and the next caller tries again.
-      this.#options.telemetry.events.emit('error', { error, key, namespace })
+      this.#options.telemetry.reportLoad(error, { key, namespace })
     } finally {
       this.#refreshing.delete(id)
     }
@@ -312,11 +314,11 @@ export class Loads {
 
   /** The entry that a load becomes, should it be stored; undefined if it cannot be. */
   #draft(request: LoadRequest, load: Load, lease: Lease | undefined): EntryDraft | undefined {
-    const { negativeTtlMs: ttlMs, key, compress } = request
+    const { negativeTtlMs: ttlMs, key, namespace, compress } = request
     const isNothing = load.value === undefined || load.value === null
     const windows = isNothing && ttlMs !== undefined ? { ttlMs, swrMs: 0, graceMs: 0 } : load.windows
     try {
-      return newDraft(snapshot(load.value ?? null, key), lifeOf(windows, this.#options.clock.now()), {
+      return newDraft(snapshot(load.value ?? null, key, namespace), lifeOf(windows, this.#options.clock.now()), {
         entryId: lease?.token ?? '',
         parentId: lease?.parent?.entryId,
         loadMs: load.loadMs,

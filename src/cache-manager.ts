@@ -301,7 +301,10 @@ export class CacheManager {
     return this
   }
 
-  /** Closes the store and the connections it opened, for all namespaces. */
+  /**
+   * Closes the store and the connections it opened, for all namespaces. Calls after it reject with a `CacheException`
+   * that says so, `ping` is false, and `getOrSet` loads.
+   */
   close(): Promise<void> {
     return this.parts.store.close()
   }

@@ -75,8 +75,12 @@ export class Loads {
 
   /** The entry that is stored, whatever its age; 'cut off' if the store does not answer. */
   find(about: About & Pick<LoadRequest, 'id' | 'parentId'>): MaybePromise<Entry | undefined | 'cut off'> {
-    const found = this.#options.store.read(about.id, about.parentId)
-    return found instanceof Promise ? found.catch((error: unknown) => this.#doWithout(error, about)) : found
+    try {
+      const found = this.#options.store.read(about.id, about.parentId)
+      return found instanceof Promise ? found.catch((error: unknown) => this.#doWithout(error, about)) : found
+    } catch (error) {
+      return this.#doWithout(error, about)
+    }
   }
 
   /** Loads, or waits for whoever does; a stale copy in its grace answers if that fails or is late. */

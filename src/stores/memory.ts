@@ -1,6 +1,7 @@
 /** The embedded store: entries in this process, under the same contract as Redis. */
 import type { Clock } from '../clock.ts'
 import { softened, type Entry, type EntryDraft } from '../entry.ts'
+import { CacheException } from '../exceptions.ts'
 import { EVERYTHING } from '../key.ts'
 import { newToken } from '../token.ts'
 import { EntryTable, type EntryTableOptions } from './entry-table.ts'
@@ -54,6 +55,7 @@ export class MemoryStore implements Store {
   readonly #watches = new Watches()
   readonly #watermark = new Watermark(0)
   readonly #options: MemoryStoreOptions
+  #isClosed = false
 
   constructor(options: MemoryStoreOptions) {
     this.#options = options
@@ -61,6 +63,7 @@ export class MemoryStore implements Store {
   }
 
   read(id: string, parentId?: string): Entry | undefined {
+    this.#assertOpen()
     const entry = this.#valid(id)
     if (entry === undefined || parentId === undefined) return entry
     if (entry.parentId !== undefined && this.#isThere({ id: parentId, entryId: entry.parentId })) return entry
@@ -69,6 +72,7 @@ export class MemoryStore implements Store {
   }
 
   acquire(id: string, options: AcquireOptions): Acquired {
+    this.#assertOpen()
     if (options.steal !== true) {
       const entry = this.read(id, options.parentId)
       if (entry !== undefined && entry.entryId !== options.seen) return { outcome: 'hit', entry }
@@ -104,11 +108,13 @@ export class MemoryStore implements Store {
   }
 
   set(id: string, draft: EntryDraft): void {
+    this.#assertOpen()
     this.#endLease(id)
     this.#entries.set(id, { ...draft, seq: this.#watermark.seq, epoch: EPOCH })
   }
 
   remove(ids: readonly string[]): readonly (EntryTimes | undefined)[] {
+    this.#assertOpen()
     return ids.map((id) => {
       const entry = this.#valid(id)
       this.#endLease(id)
@@ -118,10 +124,12 @@ export class MemoryStore implements Store {
   }
 
   times(ids: readonly string[]): readonly (EntryTimes | undefined)[] {
+    this.#assertOpen()
     return ids.map((id) => this.#valid(id))
   }
 
   expire(id: string, freshUntil: number): boolean {
+    this.#assertOpen()
     const entry = this.#valid(id)
     if (entry === undefined) return false
     this.#entries.set(id, { ...entry, freshUntil, staleUntil: freshUntil, graceUntil: freshUntil })
@@ -129,6 +137,7 @@ export class MemoryStore implements Store {
   }
 
   invalidate(stamps: readonly string[], { soft = false, holdMs = 0 }: InvalidationOptions = {}): void {
+    this.#assertOpen()
     const now = this.#options.clock.now()
     this.#watermark.stamp(stamps, Math.max(now * MICROSECONDS, this.#watermark.seq + 1), soft)
     this.#hold(stamps, now, holdMs)
@@ -136,7 +145,7 @@ export class MemoryStore implements Store {
   }
 
   ping(): boolean {
-    return true
+    return !this.#isClosed
   }
 
   watch(id: string): Watch {
@@ -147,10 +156,16 @@ export class MemoryStore implements Store {
     this.#entries.onEvict = (id) => listener.onEvict(id)
   }
 
+  /** Loads in flight are fenced: their leases are gone. */
   close(): Promise<void> {
+    this.#isClosed = true
     this.#entries.clear()
     this.#leases.clear()
     return Promise.resolve()
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new CacheException('the cache was closed by close()')
   }
 
   #valid(id: string): Entry | undefined {

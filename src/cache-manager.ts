@@ -10,7 +10,7 @@ import type { LoadContext, LoadRequest } from './load-request.ts'
 import type { Loads } from './load.ts'
 import { handOut, valueOf } from './loaded.ts'
 import { assertList, assertOptions, invalidationOf, loadSettingsOf, stampsOf } from './options.ts'
-import type { GetOrSetOptions, InvalidateOptions, KeyOptions, SetOptions, TtlLimits } from './options.ts'
+import type { CallKind, GetOrSetOptions, InvalidateOptions, KeyOptions, SetOptions, TtlLimits } from './options.ts'
 import type { Statistics } from './statistics.ts'
 import type { RedisConnection } from './stores/redis/connection.ts'
 import type { EntryTimes, InvalidationOptions, Store } from './stores/store.ts'
@@ -313,7 +313,7 @@ export class CacheManager {
     return this.close()
   }
 
-  #namespaceOf(options: KeyOptions | undefined, kind: 'key' | 'set' | 'load' = 'key'): string {
+  #namespaceOf(options: KeyOptions | undefined, kind: CallKind = 'key'): string {
     if (options === undefined) return this.ownNamespace
     assertOptions(options, kind)
     const { namespace } = options

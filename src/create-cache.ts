@@ -4,6 +4,7 @@ import { Codec } from './codec/codec.ts'
 import type { ApplicationConfig } from './config/application-config.ts'
 import type { Config, ResolvedRedisConfig } from './config/config.ts'
 import { loadConfig } from './config/load-config.ts'
+import { logEvents } from './debug-log.ts'
 import { Events } from './events.ts'
 import { Loads } from './load.ts'
 import { Counters } from './statistics.ts'
@@ -41,7 +42,9 @@ export function createCache(config?: ApplicationConfig): CacheManager {
     clock,
     warn: (message) => logger.warn(message),
   })
-  listen(store, telemetry)
+  const trace = resolved.debug ? (what: string): void => logger.info(`tidemark: ${what}`) : undefined
+  listen(store, telemetry, trace)
+  if (trace !== undefined) logEvents(telemetry.events, trace)
   const isStrict = cache.onError === 'throw'
   const leaseMs = cache.leaseTime * 1000
   const loads = new Loads({ store, clock, telemetry, leaseMs, waitMs: cache.waitTime * 1000, maxTtlMs, isStrict })
@@ -96,7 +99,7 @@ function connectionOptions(redis: ResolvedRedisConfig): ConnectionOptions {
   return { ...behaviour, server }
 }
 
-function listen(store: Store, telemetry: Telemetry): void {
+function listen(store: Store, telemetry: Telemetry, trace: ((what: string) => void) | undefined): void {
   const { counters, events } = telemetry
   store.listen({
     onEvict: (id) => {
@@ -108,5 +111,7 @@ function listen(store: Store, telemetry: Telemetry): void {
       counters.bytesRead += read
       counters.bytesWritten += written
     },
+    onConnection: (change) => telemetry.connection(change),
+    ...(trace !== undefined && { onTrace: trace }),
   })
 }

@@ -1,11 +1,27 @@
 /** What a cache tells of itself: typed events, and the same facts on `node:diagnostics_channel` as `tidemark:<event>`. */
 import { channel, type Channel } from 'node:diagnostics_channel'
+import type { RedisConnectionError } from './exceptions.ts'
 
 /** Whose entry an event is about. */
 export interface EntryEvent {
   readonly key: string
   readonly namespace: string
 }
+
+/** Redis is out of reach, or it is back. */
+export type ConnectionEvent =
+  | { readonly state: 'down'; readonly redis: string; readonly error: RedisConnectionError }
+  | {
+      readonly state: 'up'
+      /** Which one: `Redis at 127.0.0.1:6379`. */
+      readonly redis: string
+      /** How long it was away. */
+      readonly awayMs: number
+      /** Invalidations that had been queued, and are delivered now. */
+      readonly delivered: number
+      /** Invalidations that it has not taken yet. */
+      readonly waiting: number
+    }
 
 /** Every event and what it carries. Cached values are never part of it. */
 export interface CacheEvents {
@@ -27,6 +43,8 @@ export interface CacheEvents {
   clear: { readonly namespace: string | undefined }
   /** An entry was removed from memory for room. */
   evict: { readonly id: string }
+  /** Redis was lost, or cannot be reached (`state: 'down'`), or it is back (`'up'`). */
+  connection: ConnectionEvent
   /** Something failed that the caller may not see: Redis out of reach, unreadable bytes, a listener that threw. */
   error: { readonly error: unknown; readonly key?: string; readonly namespace?: string; readonly route?: string }
 }
@@ -46,6 +64,7 @@ const NAMES = [
   'invalidate',
   'clear',
   'evict',
+  'connection',
   'error',
 ] as const satisfies readonly CacheEventName[]
 

@@ -1,6 +1,6 @@
 /** What happened, told to whom it concerns: counted, emitted, and where an operator should know, logged. */
 import type { Clock } from './clock.ts'
-import type { Events } from './events.ts'
+import type { ConnectionEvent, Events } from './events.ts'
 import { CacheException, concerning, describeError, LoadTimeoutError } from './exceptions.ts'
 import type { Counters, Statistics } from './statistics.ts'
 import type { MaybePromise } from './stores/store.ts'
@@ -36,6 +36,8 @@ export class Telemetry {
   readonly #options: TelemetryOptions
   readonly #loggedAt = new Map<string, number>()
   #resetAt: number
+  /** What messages call the server that is away, as its operator has been told. */
+  #away: string | undefined
 
   constructor(options: TelemetryOptions) {
     this.counters = options.counters
@@ -64,10 +66,29 @@ export class Telemetry {
     this.counters.errors++
     this.events.emit('error', { error, ...about })
     if (!(error instanceof CacheException)) return
+    // That it is away has been said; what else that brings about is another matter.
+    if (this.#away !== undefined && error.message.startsWith(this.#away)) return
     // Refused today for a password is another fault than out of reach a moment ago.
     const { cause } = error
     const detail = about.route ?? (cause instanceof Error ? cause.message.slice(0, 200) : '')
     this.#warn(`${error.code} ${detail}`, `${error.message} (${error.code}${nameOf(about)})`)
+  }
+
+  /** Tells once that Redis is away, and once that it is back. */
+  connection(change: ConnectionEvent): void {
+    this.events.emit('connection', change)
+    const { warn } = this.#options
+    if (change.state === 'down') {
+      this.#away = change.redis
+      warn(`tidemark: ${change.error.message} (${change.error.code})`)
+      return
+    }
+    this.#away = undefined
+    const { redis, awayMs, delivered, waiting } = change
+    const done = delivered === 0 ? '' : `; ${delivered} queued invalidations were delivered`
+    const left = waiting === 0 ? '' : `; ${waiting} still wait`
+    // At the level of the line that it answers: who reads the one should find the other.
+    warn(`tidemark: ${redis} is back after ${(awayMs / 1000).toFixed(1)} s${done}${left}`)
   }
 
   /** Tells of a load whose failure no caller sees: each was answered with what was stale. */
@@ -105,12 +126,13 @@ export class Telemetry {
   }
 }
 
-function nameOf({ key, namespace = '' }: Subject): string {
+/** How a message names an entry, or a namespace, behind a comma. */
+export function nameOf({ key, namespace = '' }: Subject): string {
   if (key === undefined) return namespace === '' ? '' : `, namespace ${quoted(namespace)}`
   return `, key ${quoted(key)}${namespace === '' ? '' : ` in namespace ${quoted(namespace)}`}`
 }
 
 /** On one line and short: a client may have made it up. */
-function quoted(name: string): string {
+export function quoted(name: string): string {
   return JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}…` : name)
 }

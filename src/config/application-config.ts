@@ -24,7 +24,7 @@ export interface ApplicationConfig {
    */
   environment?: string | undefined
   /**
-   * Log more of what the cache does.
+   * Log, with `logger.info`, each load and how long it took, loads that are refused and why, and invalidations.
    *
    * Default `false`. Environment: `DEBUG`, where anything but true and false is ignored (npm's `DEBUG=app:*`).
    *

@@ -55,6 +55,7 @@ export class MemoryStore implements Store {
   readonly #watches = new Watches()
   readonly #watermark = new Watermark(0)
   readonly #options: MemoryStoreOptions
+  #listener: StoreListener | undefined
   #isClosed = false
 
   constructor(options: MemoryStoreOptions) {
@@ -101,10 +102,17 @@ export class MemoryStore implements Store {
 
   release(lease: Lease, tags: readonly string[]): Verdict {
     // A lease past its time that nobody took is still the one in force: a load that blocked this process may be stored.
-    if (!this.#holds(lease)) return 'fenced'
+    if (!this.#holds(lease)) {
+      return this.#fenced(lease, 'its lease was taken by another load, a set or a delete')
+    }
     this.#endLease(lease.id)
-    if (lease.parent !== undefined && !this.#isThere(lease.parent)) return 'fenced'
-    return this.#watermark.overtakes(lease.seq, tags) || this.#isOnHold(tags) ? 'fenced' : 'released'
+    if (lease.parent !== undefined && !this.#isThere(lease.parent)) {
+      return this.#fenced(lease, 'the name it hangs on was deleted meanwhile')
+    }
+    if (this.#watermark.overtakes(lease.seq, tags) || this.#isOnHold(tags)) {
+      return this.#fenced(lease, 'a name it bears was invalidated meanwhile, or is on hold')
+    }
+    return 'released'
   }
 
   set(id: string, draft: EntryDraft): void {
@@ -153,6 +161,7 @@ export class MemoryStore implements Store {
   }
 
   listen(listener: StoreListener): void {
+    this.#listener = listener
     this.#entries.onEvict = (id) => listener.onEvict(id)
   }
 
@@ -162,6 +171,11 @@ export class MemoryStore implements Store {
     this.#entries.clear()
     this.#leases.clear()
     return Promise.resolve()
+  }
+
+  #fenced({ id }: Lease, why: string): 'fenced' {
+    this.#listener?.onTrace?.(`a load of ${id} is refused: ${why}`)
+    return 'fenced'
   }
 
   #assertOpen(): void {

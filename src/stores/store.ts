@@ -22,6 +22,7 @@
  * "not there" and are reported to `onFault`.
  */
 import type { Entry, EntryDraft } from '../entry.ts'
+import type { ConnectionEvent } from '../events.ts'
 import type { CacheException } from '../exceptions.ts'
 
 export type MaybePromise<T> = T | Promise<T>
@@ -96,6 +97,10 @@ export interface StoreListener {
   onFault(error: CacheException): void
   /** Bytes read from, or written to, a server. */
   onBytes(read: number, written: number): void
+  /** The server was lost, or cannot be reached, or it is back. */
+  onConnection?(change: ConnectionEvent): void
+  /** What else happens, in words, for who debugs: fills that are refused, and why; a memory that is in step, or not. */
+  onTrace?(what: string): void
 }
 
 export interface Store {

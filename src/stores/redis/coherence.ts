@@ -19,6 +19,8 @@ export interface CoherenceListener {
   onReleased(id: string): void
   /** What is kept may be out of date, nobody knows what. */
   onDoubt(): void
+  /** From now on nothing is missed. */
+  onInStep?(): void
 }
 
 export interface CoherenceOptions {
@@ -91,7 +93,9 @@ export class Coherence implements ChannelListener {
     listener.onDoubt()
     mirror.sync().then(
       () => {
-        if (doubt === this.#doubts) this.#isCaughtUp = true
+        if (doubt !== this.#doubts) return
+        this.#isCaughtUp = true
+        listener.onInStep?.()
       },
       () => {
         // Redis does not answer: the loss of the subscription, or the next message that does not fit, tries again.

@@ -10,7 +10,7 @@
 import { createHash } from 'node:crypto'
 import type { Argument, RedisPort, Reply, ServerOptions } from './client.ts'
 import { openIoredis } from './ioredis.ts'
-import { Link, type LinkOptions } from './link.ts'
+import { Link, type LinkOptions, type LinkWatcher } from './link.ts'
 import { adoptClient } from './open-client.ts'
 import { RedisReplyError } from './reply-error.ts'
 import type { Subscriber } from './subscriber.ts'
@@ -63,11 +63,14 @@ const NEXT_TRY_MS = 1000
 const CLOSE_GRACE_MS = 1000
 
 export class RedisConnection {
+  /** How messages call it: `Redis at 127.0.0.1:6379`. */
+  readonly name: string
   readonly #options: ConnectionOptions
   readonly #linkOptions: LinkOptions
   readonly #primary: Link
   readonly #extras: Link[] = []
   #greeting: Greeting | undefined
+  #watcher: LinkWatcher | undefined
   /** Scripts that have been sent whole. */
   readonly #known = new Set<Script>()
   #mayOpenAt = 0
@@ -78,18 +81,22 @@ export class RedisConnection {
   constructor(options: ConnectionOptions) {
     this.#options = options
     const { commandTimeoutMs, healthCheckIntervalMs, server } = options
-    const name = server === undefined ? 'Redis (redis.client)' : `Redis at ${addressOf(server)}`
+    this.name = server === undefined ? 'Redis (redis.client)' : `Redis at ${addressOf(server)}`
     this.#linkOptions = {
       commandTimeoutMs,
       healthCheckIntervalMs: 0,
-      name,
+      name: this.name,
       greeting: () => this.#greeting?.say(),
       onRefusedGreeting: (error) => this.#greeting?.onRefused(error),
     }
+    const watcher: LinkWatcher = {
+      onDown: (error) => this.#watcher?.onDown(error),
+      onUp: () => this.#watcher?.onUp(),
+    }
     this.#primary =
       server === undefined
-        ? new Link(adoptClient(options.client), this.#linkOptions)
-        : new Link(openIoredis(server), { ...this.#linkOptions, healthCheckIntervalMs })
+        ? new Link(adoptClient(options.client), { ...this.#linkOptions, watcher })
+        : new Link(openIoredis(server), { ...this.#linkOptions, healthCheckIntervalMs, watcher })
   }
 
   /** The client of the first connection, for libraries that want one. It has none of the deadlines. */
@@ -109,6 +116,11 @@ export class RedisConnection {
   /** From now on say this first on every new connection, before anything else. */
   greet(greeting: Greeting): void {
     this.#greeting = greeting
+  }
+
+  /** Tell `watcher` when the first connection is lost, or cannot be made, and when it is back. */
+  watch(watcher: LinkWatcher): void {
+    this.#watcher = watcher
   }
 
   /** The connection that listens: one for all caches of this process on one server. */

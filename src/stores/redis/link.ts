@@ -20,7 +20,7 @@
  */
 import { RedisConnectionError } from '../../exceptions.ts'
 import type { Argument, PortListener, RedisPort, Reply } from './client.ts'
-import { reasonOf, RedisReplyError, toException, withoutArguments } from './reply-error.ts'
+import { lost, outOfReach, RedisReplyError, toException, withoutArguments } from './reply-error.ts'
 
 export interface LinkOptions {
   readonly commandTimeoutMs: number
@@ -34,6 +34,13 @@ export interface LinkOptions {
   readonly name: string
   /** The connection was lost, or could not be made, and the link is of no use any more. Without it, it tries again. */
   readonly onLost?: () => void
+  /** Once when the server is lost, or cannot be reached, or refuses us, and once when it is back. */
+  readonly watcher?: LinkWatcher | undefined
+}
+
+export interface LinkWatcher {
+  onDown(error: RedisConnectionError): void
+  onUp(): void
 }
 
 interface Pending {
@@ -56,6 +63,8 @@ export class Link implements PortListener {
   readonly #options: LinkOptions
   #state: 'idle' | 'trying' | 'up' | 'down' | 'closed' = 'idle'
   #cause: Error | undefined
+  /** The watcher knows that it is down. */
+  #isToldDown = false
   #answers = 0
   #first: Pending | undefined
   #last: Pending | undefined
@@ -106,13 +115,19 @@ export class Link implements PortListener {
     for (const pending of this.#unsettled()) {
       if (pending.answersBefore === undefined) this.#write(pending)
     }
+    if (!this.#isToldDown) return
+    this.#isToldDown = false
+    this.#options.watcher?.onUp()
   }
 
   onDown(error: Error): void {
     if (this.#state === 'closed') return
-    this.#cause = withoutArguments(error)
-    if (this.#state === 'up') this.#rejectWritten(error)
-    this.#state = this.#state === 'up' && this.#options.onLost === undefined ? 'trying' : 'down'
+    const cause = withoutArguments(error)
+    const wasUp = this.#state === 'up'
+    this.#cause = cause
+    if (wasUp) this.#rejectWritten(error)
+    this.#state = wasUp && this.#options.onLost === undefined ? 'trying' : 'down'
+    this.#tellDown(wasUp ? lost(this.#options.name, cause) : this.#unreachable())
     if (this.#state === 'down') this.#rejectWaiting()
     this.#options.onLost?.()
   }
@@ -131,6 +146,12 @@ export class Link implements PortListener {
     this.#rejectAll()
     clearTimeout(this.#deadline)
     await this.port.close()
+  }
+
+  #tellDown(error: RedisConnectionError): void {
+    if (this.#isToldDown) return
+    this.#isToldDown = true
+    this.#options.watcher?.onDown(error)
   }
 
   #drained(graceMs: number): Promise<void> {
@@ -223,6 +244,7 @@ export class Link implements PortListener {
     const wasUp = this.#state === 'up'
     this.#state = 'down'
     this.#cause = silence
+    this.#tellDown(this.#unreachable())
     this.#rejectAll()
     if (!wasUp) return
     if (this.port.drop === undefined) this.#probe()
@@ -285,8 +307,7 @@ export class Link implements PortListener {
   #unreachable(): RedisConnectionError {
     const { name } = this.#options
     if (this.#state === 'closed') return new RedisConnectionError(`the connection to ${name} was closed by close()`)
-    const why = this.#cause === undefined ? '' : `: ${reasonOf(this.#cause)}`
-    return new RedisConnectionError(`${name} cannot be reached${why}`, { cause: this.#cause })
+    return outOfReach(name, this.#cause)
   }
 }
 

@@ -6,6 +6,7 @@
 import type { Clock } from '../../clock.ts'
 import { STAMP_BYTES, readEntryId, type Codec } from '../../codec/codec.ts'
 import type { Entry, EntryDraft } from '../../entry.ts'
+import type { ConnectionEvent } from '../../events.ts'
 import { CacheException } from '../../exceptions.ts'
 import { newEpoch, newToken } from '../../token.ts'
 import { parentDraft } from '../parent.ts'
@@ -28,6 +29,7 @@ import type { RedisConnection, Script } from './connection.ts'
 import { Coherence } from './coherence.ts'
 import { EntryReader, type FoundHeader } from './entry-reader.ts'
 import { Mirror } from './mirror.ts'
+import { Outages } from './outages.ts'
 import { ReadBatch } from './read-batch.ts'
 import { ACQUIRE, EXPIRE, EXTEND, FILL, GREET, HEADERS, INVALIDATE, REMOVE, SET, SYNC } from './scripts.ts'
 import { Undelivered } from './undelivered.ts'
@@ -45,6 +47,13 @@ const META = 'm'
 const UNKNOWN_SERVER =
   'cannot tell whether Redis was restarted or failed over, and entries may come back that were invalidated: ' +
   "its user needs INFO (ACL +info); or say redis.onFailover: 'trust'"
+
+/** Why FILL refuses a load, by its reply. */
+const FENCED: Readonly<Record<number, string>> = {
+  [0]: 'its lease was taken by another load, a set or a delete, or has run out',
+  [-1]: 'a name it bears was invalidated meanwhile, or is on hold',
+  [-2]: 'the name it hangs on was deleted meanwhile',
+}
 
 /** A memory in front of this store. */
 export interface Tier {
@@ -111,6 +120,8 @@ export class RedisStore implements Store {
       },
       invalidate: (stamps, soft) => this.#invalidate(stamps, { soft }),
     })
+    const tell = (change: ConnectionEvent): void => this.#listener?.onConnection?.(change)
+    connection.watch(new Outages({ redis: connection.name, undelivered: this.#undelivered, tell }))
     connection.greet({
       say: () => {
         const keys = this.#keys([META])
@@ -172,7 +183,8 @@ export class RedisStore implements Store {
       const kept = { ...draft, value: null, entryId: parent.entryId, parentId: undefined, tags: draft.tags.slice(0, 1) }
       args.push(bytesOf(parent.entryId), await this.#codec.encode({ ...kept, plain: true }, parent.id))
     }
-    if ((await this.#run(FILL, keys, [...args, ...draft.tags])) !== 1) return 'fenced'
+    const verdict = await this.#run(FILL, keys, [...args, ...draft.tags])
+    if (verdict !== 1) return this.#fenced(id, verdict)
     this.#listener?.onBytes(0, tail.length + STAMP_BYTES)
     return 'stored'
   }
@@ -180,7 +192,8 @@ export class RedisStore implements Store {
   async release({ id, token, parent }: Lease, tags: readonly string[]): Promise<Verdict> {
     const keys = [id, leaseId(id), HOLDS, ...(parent === undefined ? [] : [parent.id])]
     const args = [bytesOf(token), '', ms(1), bytesOf(parent?.entryId ?? ''), '', ...tags]
-    return (await this.#run(FILL, keys, args)) === 1 ? 'released' : 'fenced'
+    const verdict = await this.#run(FILL, keys, args)
+    return verdict === 1 ? 'released' : this.#fenced(id, verdict)
   }
 
   async set(id: string, draft: EntryDraft): Promise<void> {
@@ -256,6 +269,11 @@ export class RedisStore implements Store {
     await this.connection.close()
   }
 
+  #fenced(id: string, reply: Reply): 'fenced' {
+    this.#listener?.onTrace?.(`a load of ${id} is refused: ${FENCED[Number(reply)] ?? 'overtaken'}`)
+    return 'fenced'
+  }
+
   /** How long the memory of other processes may lag behind, in milliseconds. */
   async #invalidate(stamps: readonly string[], options: InvalidationOptions): Promise<number> {
     const { soft = false, holdMs = 0 } = options
@@ -280,7 +298,13 @@ export class RedisStore implements Store {
       listener: {
         onRemoved: (ids) => this.#tier?.onRemoved(ids),
         onReleased: (id) => this.#watches.wake(id),
-        onDoubt: () => this.#tier?.onDoubt(),
+        onDoubt: () => {
+          this.#tier?.onDoubt()
+          if (this.#tier !== undefined) this.#listener?.onTrace?.('out of step with Redis, what memory held is dropped')
+        },
+        onInStep: () => {
+          if (this.#tier !== undefined) this.#listener?.onTrace?.('in step with Redis, memory may serve')
+        },
       },
     })
   }

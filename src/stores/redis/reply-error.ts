@@ -32,6 +32,22 @@ export function toException(error: Error, command: string, redis: string): Cache
   return new RedisReplyError(`${redis} refused ${command}: ${reason}`, replyCode)
 }
 
+/** The exception for a command that was not sent, because of what came of the connection. */
+export function outOfReach(redis: string, cause: Error | undefined): RedisConnectionError {
+  if (cause === undefined) return new RedisConnectionError(`${redis} cannot be reached`)
+  const reason = reasonOf(cause)
+  // It was reached, and does not want us: a wrong password, or a database that it has not.
+  if (REPLY_CODE.test(reason)) return new RedisConnectionError(`${redis} refused the connection: ${reason}`, { cause })
+  const isOwnWord = cause instanceof RedisConnectionError && reason.startsWith(`${redis} `)
+  const why = isOwnWord ? `it ${reason.slice(redis.length + 1)}` : reason
+  return new RedisConnectionError(`${redis} cannot be reached: ${why}`, { cause })
+}
+
+/** The exception for a connection that has just been lost. */
+export function lost(redis: string, cause: Error): RedisConnectionError {
+  return new RedisConnectionError(`${redis} was lost: ${reasonOf(cause)}`, { cause })
+}
+
 /** ioredis hangs the command on its errors, with all arguments: a password after AUTH, a cached value after SET. */
 export function withoutArguments(error: Error): Error {
   const message = error.message.replace(QUOTED_ARGUMENTS, '')

@@ -199,7 +199,7 @@ return redis.call('PEXPIRE', KEYS[4], ARGV[3])
  * FILL: end a lease, storing `tail` under it unless `tail` is empty.
  *
  * KEYS w t x entry lease holds [parent] · ARGV call, token, tail, entryMs, parentId, parentTail, tags...
- * Replies 1 (stored or released) or 0 (fenced): the lease was lost, a tag was stamped since or is on hold, or the parent
+ * Replies 1 (stored or released), or fenced: 0 the lease was lost, -1 a tag was stamped since or is on hold, -2 the parent
  * is gone.
  */
 export const FILL: Script = defineScript(`${PRELUDE}
@@ -212,10 +212,10 @@ local leaseEpoch, leaseSeq = string.match(string.sub(lease, 11), '^(%S+) (%d+)')
 local seq = tonumber(leaseSeq)
 local epoch, floor = watermark()
 local tags = slice(7, #ARGV - 6)
-if leaseEpoch ~= epoch or seq < floor or overtaken(seq, tags) or isOnHold(KEYS[6], tags) then return 0 end
+if leaseEpoch ~= epoch or seq < floor or overtaken(seq, tags) or isOnHold(KEYS[6], tags) then return -1 end
 
 local parent = KEYS[7] and peek('GETRANGE', KEYS[7], 0, 35) or ''
-if string.sub(parent, ${ENTRY_ID}) ~= ARGV[5] then return 0 end
+if string.sub(parent, ${ENTRY_ID}) ~= ARGV[5] then return -2 end
 if ARGV[3] == '' then return 1 end
 
 if KEYS[7] then

@@ -22,6 +22,8 @@ export class Undelivered {
   readonly #hard = new Map<string, number>()
   readonly #soft = new Map<string, number>()
   #additions = 0
+  /** Additions up to this one have been delivered. */
+  #delivered = 0
   #replaying: Promise<void> | undefined
   #retry: NodeJS.Timeout | undefined
 
@@ -30,7 +32,12 @@ export class Undelivered {
   }
 
   get isEmpty(): boolean {
-    return this.#ids.size === 0 && this.#hard.size === 0 && this.#soft.size === 0
+    return this.#size === 0
+  }
+
+  /** How many calls wait to be delivered. */
+  get waiting(): number {
+    return this.#additions - this.#delivered
   }
 
   addIds(ids: readonly string[]): void {
@@ -53,10 +60,14 @@ export class Undelivered {
     clearTimeout(this.#retry)
   }
 
+  get #size(): number {
+    return this.#ids.size + this.#hard.size + this.#soft.size
+  }
+
   #add(names: Map<string, number>, added: readonly string[]): void {
     const addition = ++this.#additions
     for (const name of added) names.set(name, addition)
-    if (this.#ids.size + this.#hard.size + this.#soft.size > MAX_NAMES) {
+    if (this.#size > MAX_NAMES) {
       for (const one of [this.#ids, this.#hard, this.#soft]) one.clear()
       this.#hard.set(EVERYTHING, addition)
     }
@@ -73,6 +84,7 @@ export class Undelivered {
     for (const names of [this.#ids, this.#hard, this.#soft]) {
       for (const [name, addition] of names) if (addition <= last) names.delete(name)
     }
+    this.#delivered = last
   }
 
   #scheduleRetry(): void {

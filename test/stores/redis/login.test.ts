@@ -44,21 +44,23 @@ test('a wrong password is a RedisConnectionError that does not show it', async (
   const connection = connections.own({ ...at(server), username: 'alice', password: 'Cheshire' })
   for (const attempt of ['first', 'later']) {
     const failure = await failureOf(connection.send(['GET', attempt]))
-    expect(failure.message).toMatch(/cannot be reached: WRONGPASS/)
+    expect(failure.message).toMatch(/refused the connection: WRONGPASS/)
     expect(inspect(failure, { depth: null, showHidden: true })).not.toContain('Cheshire')
   }
 })
 
 test('no password where one is wanted is a RedisConnectionError', async () => {
   const failure = await failureOf(connections.own(at(server)).send(['GET', 'a']))
-  expect(failure.message).toMatch(/cannot be reached: NOAUTH/)
+  expect(failure.message).toMatch(/refused the connection: NOAUTH/)
 })
 
 test("a user who may not do what it takes to come in is told so by Redis's own words", async () => {
   const bob = { ...at(server), username: 'bob', password: 'builder' }
-  expect((await failureOf(connections.own(bob).send(['GET', 'a']))).message).toMatch(/cannot be reached: NOPERM.*ping/)
+  expect((await failureOf(connections.own(bob).send(['GET', 'a']))).message).toMatch(
+    /refused the connection: NOPERM.*ping/,
+  )
   const failure = await failureOf(connections.own({ ...bob, db: 1 }).send(['GET', 'a']))
-  expect(failure.message).toMatch(/cannot be reached: NOPERM.*select/)
+  expect(failure.message).toMatch(/refused the connection: NOPERM.*select/)
 })
 
 test.each(['ioredis', 'node-redis'] as const)(

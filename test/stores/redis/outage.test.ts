@@ -110,7 +110,7 @@ describe.each(KINDS)('%s', (kind) => {
     const others = [connection.send(['GET', 'b']), connection.send(['GET', 'c'])]
     for (const failure of others) await expect(failure).rejects.toBeInstanceOf(RedisConnectionError)
     await expect(connection.send(['GET', 'd'])).rejects.toThrow(
-      /cannot be reached: .* did not answer GET within 300 ms/,
+      /^Redis (?:at \S+|\(redis\.client\)) cannot be reached: it did not answer GET within 300 ms$/,
     )
     server.resume()
     await isBack(connection)

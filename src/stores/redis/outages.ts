@@ -1,0 +1,52 @@
+/**
+ * From the moment Redis is out of reach to the moment it is back: each told once, however often it was tried in between.
+ *
+ * It is back when the invalidations that waited for it have been delivered, or were refused.
+ */
+import type { ConnectionEvent } from '../../events.ts'
+import type { RedisConnectionError } from '../../exceptions.ts'
+import type { LinkWatcher } from './link.ts'
+import type { Undelivered } from './undelivered.ts'
+
+export interface OutagesOptions {
+  /** How messages call the server. */
+  readonly redis: string
+  readonly undelivered: Undelivered
+  readonly tell: (change: ConnectionEvent) => void
+}
+
+export class Outages implements LinkWatcher {
+  readonly #options: OutagesOptions
+  /** When the outage that was told of began, in milliseconds of `performance.now()`. */
+  #beganAt: number | undefined
+  #isDown = false
+
+  constructor(options: OutagesOptions) {
+    this.#options = options
+  }
+
+  onDown(error: RedisConnectionError): void {
+    this.#isDown = true
+    if (this.#beganAt !== undefined) return
+    this.#beganAt = performance.now()
+    const { redis, tell } = this.#options
+    tell({ state: 'down', redis, error })
+  }
+
+  onUp(): void {
+    this.#isDown = false
+    void this.#end()
+  }
+
+  async #end(): Promise<void> {
+    const { redis, undelivered, tell } = this.#options
+    const before = undelivered.waiting
+    await undelivered.replay().catch(() => undefined)
+    // Lost again meanwhile: it is one outage.
+    if (this.#isDown || this.#beganAt === undefined) return
+    const awayMs = Math.round(performance.now() - this.#beganAt)
+    this.#beganAt = undefined
+    const { waiting } = undelivered
+    tell({ state: 'up', redis, awayMs, delivered: Math.max(0, before - waiting), waiting })
+  }
+}

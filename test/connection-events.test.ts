@@ -1,0 +1,115 @@
+/** An outage is told when it begins and when it ends: one event and one line each. */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { createCache, RedisConnectionError, type CacheEvents, type CacheManager, type RedisConfig } from 'tidemark'
+import { startFaultProxy, type FaultProxy } from 'tidemark/testing'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { startRedis, type RedisServer } from './helpers/redis.ts'
+
+let server: RedisServer
+let proxy: FaultProxy
+let cache: CacheManager
+let lines: string[]
+let changes: CacheEvents['connection'][]
+
+beforeAll(async () => {
+  server = await startRedis()
+})
+afterAll(() => server.stop())
+beforeEach(async () => {
+  proxy = await startFaultProxy({ target: server })
+  lines = []
+  changes = []
+})
+afterEach(async () => {
+  await cache.close()
+  await proxy.close()
+})
+
+function start(redis: RedisConfig = { host: proxy.host, port: proxy.port, socketTimeout: '200ms' }): void {
+  const logger = { info: () => {}, warn: (line: string) => void lines.push(line), error: () => {} }
+  cache = createCache({ redis, logger })
+  cache.on('connection', (change) => changes.push(change))
+}
+
+function cutOff(): void {
+  proxy.refuse()
+  proxy.cut()
+}
+
+const states = (): string[] => changes.map(({ state }) => state)
+const soon = { timeout: 5000 }
+
+test('Redis that is lost, and back with the invalidations that waited for it', async () => {
+  start()
+  await cache.set('a', 1)
+  expect(changes).toEqual([])
+  cutOff()
+  await expect.poll(states).toEqual(['down'])
+  await expect(cache.delete(['a', 'b'])).rejects.toThrow(RedisConnectionError)
+  await expect(cache.invalidateTags('red')).rejects.toThrow(RedisConnectionError)
+  expect(await cache.getOrSet('a', () => 2)).toBe(2)
+
+  await proxy.accept()
+  await expect.poll(states, soon).toEqual(['down', 'up'])
+  const redis = `Redis at ${proxy.host}:${proxy.port}`
+  expect(changes).toEqual([
+    { state: 'down', redis, error: expect.any(RedisConnectionError) },
+    { state: 'up', redis, awayMs: expect.any(Number), delivered: 2, waiting: 0 },
+  ])
+  expect(lines).toEqual([
+    expect.stringMatching(/^tidemark: Redis at \S+ was lost: .+ \(ERR_CACHE_REDIS_CONNECTION\)$/),
+    expect.stringMatching(/^tidemark: Redis at \S+ is back after \d+\.\d s; 2 queued invalidations were delivered$/),
+  ])
+})
+
+test('Redis that cannot be reached at first use', async () => {
+  proxy.refuse()
+  start()
+  expect(await cache.getOrSet('a', () => 1)).toBe(1)
+  expect(await cache.getOrSet('b', () => 1)).toBe(1)
+  expect(states()).toEqual(['down'])
+  expect(lines).toEqual([expect.stringMatching(/^tidemark: Redis at \S+ cannot be reached: /)])
+  await proxy.accept()
+  await expect.poll(states, soon).toEqual(['down', 'up'])
+  expect(lines[1]).toMatch(/is back after \d+\.\d s$/)
+})
+
+test('Redis that is silent', async () => {
+  start()
+  await cache.set('a', 1)
+  proxy.stall()
+  await expect(cache.get('a')).rejects.toThrow(/did not answer/)
+  expect(lines).toEqual([expect.stringMatching(/cannot be reached: it did not answer \w+ within 200 ms \(/)])
+  proxy.resume()
+  await expect.poll(states, soon).toEqual(['down', 'up'])
+})
+
+describe('a server that is there and refuses us', () => {
+  test.each<[string, RedisConfig, RegExp]>([
+    ['a wrong password', { username: 'nobody', password: 'wrong' }, /refused the connection: WRONGPASS/],
+    ['a database that it has not', { db: 9999 }, /refused the connection: ERR .*out of range/],
+  ])('%s', async (_, redis, message) => {
+    start({ host: proxy.host, port: proxy.port, ...redis })
+    await expect(cache.get('a')).rejects.toThrow(message)
+    expect(lines).toEqual([expect.stringMatching(message)])
+    expect(lines[0]).not.toContain('cannot be reached')
+  })
+})
+
+test('it is published too, and nothing of it when the cache is closed', async () => {
+  const published: unknown[] = []
+  const listener = (event: unknown): void => void published.push(event)
+  subscribe('tidemark:connection', listener)
+  try {
+    start()
+    await cache.set('a', 1)
+    cutOff()
+    await expect.poll(() => published).toHaveLength(1)
+    await cache.close()
+    await proxy.accept()
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(states()).toEqual(['down'])
+  } finally {
+    unsubscribe('tidemark:connection', listener)
+  }
+})

@@ -54,13 +54,19 @@ function busting({ cache, options }: CacheSpec<CacheBustingRouteOptions>) {
     for (const outcome of outcomes) {
       if (outcome.status === 'fulfilled') continue
       const error: unknown = outcome.reason
-      request.log.error(
-        { err: error, keys, tags },
-        'what this request changed may still be served: its invalidation was not delivered',
-      )
+      const what = { err: error, keys, tags, namespace: namespace ?? cache.ownNamespace }
+      request.log.error(what, undeliveredText(error, what.namespace, cache))
       rethrow(error, cache)
     }
   }
+}
+
+function undeliveredText(error: unknown, namespace: string, { parts }: CacheManager): string {
+  const place = namespace === '' ? 'the default namespace' : `namespace ${JSON.stringify(namespace)}`
+  const fault = `what this request changed in ${place} may still be served: its invalidation was not delivered`
+  const isQueued =
+    parts.connection !== undefined && error instanceof CacheException && !(error instanceof CacheKeyError)
+  return isQueued ? `${fault}; it is queued, and will be when Redis is back` : fault
 }
 
 /** All but a fault of the store, which has been reported: a key or tag that is none is the author's to see. */

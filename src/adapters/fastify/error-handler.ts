@@ -1,6 +1,14 @@
 /** `createCacheErrorHandler`: what a client is told when a fault of the cache reaches a route. */
 import type { FastifyInstance } from 'fastify'
-import { CacheException, RateLimitError } from '../../exceptions.ts'
+import {
+  CacheConfigurationError,
+  CacheException,
+  CacheKeyError,
+  CacheSerializationError,
+  LoadTimeoutError,
+  RateLimitError,
+  RedisConnectionError,
+} from '../../exceptions.ts'
 import type { FastifyApplication } from './route-options.ts'
 
 /**
@@ -19,11 +27,27 @@ export function createCacheErrorHandler(application: FastifyApplication): void {
       return reply.code(429).send({ statusCode: 429, error: 'Too Many Requests', message: error.message })
     }
     if (error instanceof CacheException) {
-      request.log.error(error, 'the cache failed')
-      return reply
-        .code(503)
-        .send({ statusCode: 503, error: 'Service Unavailable', message: 'the cache is unavailable' })
+      const { logged, message } = wordsFor(error)
+      request.log.error(error, logged)
+      return reply.code(503).send({ statusCode: 503, error: 'Service Unavailable', message })
     }
     return errorHandler.call(app, error, request, reply)
   })
+}
+
+/** What the log and what the client is told: whoever looks for the fault should not look at Redis for a mistake in the code. */
+function wordsFor(error: CacheException): { readonly logged: string; readonly message: string } {
+  if (error instanceof RedisConnectionError) {
+    return { logged: 'the cache is out of reach', message: 'the cache is unavailable' }
+  }
+  if (error instanceof LoadTimeoutError) {
+    return { logged: 'a load took longer than its hardTimeout', message: 'the answer took too long' }
+  }
+  const message = 'the request could not be served'
+  const isMistake = [CacheKeyError, CacheSerializationError, CacheConfigurationError].some(
+    (one) => error instanceof one,
+  )
+  return isMistake
+    ? { logged: `a mistake in the use of the cache, no outage: ${error.name}`, message }
+    : { logged: 'the cache failed', message }
 }

@@ -1,6 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 import { expect, test } from 'vitest'
-import { CacheKeyError, LoadTimeoutError, RateLimitError, RedisConnectionError } from 'tidemark'
+import {
+  CacheException,
+  CacheKeyError,
+  CacheSerializationError,
+  LoadTimeoutError,
+  RateLimitError,
+  RedisConnectionError,
+} from 'tidemark'
 import { createCacheErrorHandler, rateLimit } from 'tidemark/fastify'
 import { get, inMemory, makeApp, makeCachedApp } from './harness.ts'
 
@@ -9,24 +16,33 @@ function throwing(app: FastifyInstance, error: unknown): FastifyInstance {
   return app
 }
 
-test.each([
-  new RedisConnectionError('redis://secret:6379 did not answer', { key: 'user_1', namespace: 'users' }),
-  new LoadTimeoutError('no result within 5 ms'),
-  new CacheKeyError('key: expected a non-empty string'),
-])('an exception of the cache is 503, and says nothing of what is inside: $name', async (error) => {
-  const app = makeApp()
-  createCacheErrorHandler(app)
-  const answer = await get(throwing(app, error), '/')
-  expect(answer.statusCode).toBe(503)
-  expect(answer.json()).toEqual({ statusCode: 503, error: 'Service Unavailable', message: 'the cache is unavailable' })
-})
+const MISTAKE = 'a mistake in the use of the cache, no outage: '
 
-test('it is in the log', async () => {
+test.each([
+  [
+    new RedisConnectionError('redis://secret:6379 did not answer', { key: 'user_1', namespace: 'users' }),
+    'the cache is unavailable',
+    'the cache is out of reach',
+  ],
+  [new LoadTimeoutError('no result within 5 ms'), 'the answer took too long', 'a load took longer'],
+  [new CacheKeyError('key: expected a non-empty string'), 'the request could not be served', `${MISTAKE}CacheKeyError`],
+  [
+    new CacheSerializationError('value: a function cannot be stored'),
+    'the request could not be served',
+    `${MISTAKE}CacheSerializationError`,
+  ],
+  [new CacheException('Redis refused SET: OOM'), 'the request could not be served', 'the cache failed'],
+])('%o is 503, and says nothing of what is inside; the log says which it is', async (error, message, logged) => {
   const lines: string[] = []
   const app = makeApp({ logger: { level: 'error', stream: { write: (line: string) => void lines.push(line) } } })
   createCacheErrorHandler(app)
-  await get(throwing(app, new RedisConnectionError('redis did not answer')), '/')
-  expect(lines.join('')).toContain('redis did not answer')
+  const answer = await get(throwing(app, error), '/')
+  expect(answer.statusCode).toBe(503)
+  expect(answer.json()).toEqual({ statusCode: 503, error: 'Service Unavailable', message })
+  const line = JSON.parse(lines.join('')) as { msg: string; err: { message: string; stack: string } }
+  expect(line.msg).toContain(logged)
+  expect(line.err.message).toBe(error.message)
+  expect(line.err.stack).toContain('error-handler.test')
 })
 
 test('a rate limit is 429, with its Retry-After', async () => {

@@ -1,5 +1,6 @@
 /** CacheManager: validates, asks the store, counts. The whole way of a hit stands in `get` and `getOrSet`. */
 import type { Clock } from './clock.ts'
+import type { CompressionAlgorithm } from './codec/compression.ts'
 import { toMs, type Duration } from './duration.ts'
 import { freshness, isDueEarly } from './entry.ts'
 import { describe } from './exceptions.ts'
@@ -30,6 +31,8 @@ export interface CacheParts extends TtlLimits {
   readonly connection: RedisConnection | undefined
   readonly keyPrefix: string
   readonly environment: string
+  /** How adapters compress what they store by themselves; without an `algorithm` they do not. */
+  readonly compression: { readonly algorithm: CompressionAlgorithm | undefined; readonly thresholdBytes: number }
 }
 
 /**

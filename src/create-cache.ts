@@ -47,7 +47,8 @@ export function createCache(config?: ApplicationConfig): CacheManager {
   const loads = new Loads({ store, clock, telemetry, leaseMs, waitMs: cache.waitTime * 1000, maxTtlMs, isStrict })
   const limits = { defaultTtlMs: cache.defaultTtl * 1000, maxTtlMs }
   const { environment } = resolved
-  const { keyPrefix } = cache
+  const { keyPrefix, compressionThreshold: thresholdBytes } = cache
+  const algorithm = cache.compressionEnabled ? cache.compressionAlgorithm : undefined
   return new CacheManager({
     store,
     loads,
@@ -58,6 +59,7 @@ export function createCache(config?: ApplicationConfig): CacheManager {
     connection,
     keyPrefix,
     environment,
+    compression: { algorithm, thresholdBytes },
     ...limits,
   })
 }

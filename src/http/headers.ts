@@ -57,6 +57,13 @@ export function lineOf(field: HeaderValue | undefined): string | undefined {
   return field === undefined || typeof field === 'string' ? field : field.join(', ')
 }
 
+/** A Vary field that names `name` too. */
+export function withVary(field: HeaderValue | undefined, name: string): HeaderValue {
+  if (field === undefined) return name
+  const names = named(field)
+  return names.includes(name) || names.includes('*') ? field : `${lineOf(field)}, ${name}`
+}
+
 function isSame(a: HeaderValue | undefined, b: HeaderValue): boolean {
   return a !== undefined && String(a) === String(b)
 }

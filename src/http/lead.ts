@@ -1,16 +1,21 @@
 /** The right, and the duty, to run the handler: `finish` with what it made, or `drop`. */
+import type { CacheParts } from '../cache-manager.ts'
 import type { Clock } from '../clock.ts'
 import type { LoadControl } from '../load-request.ts'
+import type { MaybePromise } from '../stores/store.ts'
 import { storedHeaders } from './headers.ts'
 import type { HandledResponse, Headers } from './message.ts'
+import { packed } from './packed.ts'
 import { ageSeconds, isPublic, lifetimeMs, mayServeStale, refusalReason, type ResponseHead } from './policy.ts'
 import type { RoutePolicy } from './route-policy.ts'
-import { encodeResponse, type StoredResponse } from './stored-response.ts'
+import type { StoredResponse } from './stored-response.ts'
 
 /** Send this. */
 export interface Hit {
   readonly kind: 'hit'
   readonly response: StoredResponse
+  /** The attempt to fill that made it; undefined if it is in no entry. */
+  readonly entryId: string | undefined
   readonly isStale: boolean
   readonly ageSeconds: number
   /** Seconds until it is no longer fresh; negative when it is stale. */
@@ -28,6 +33,7 @@ export interface LeadOptions {
   readonly id: string
   readonly policy: RoutePolicy
   readonly clock: Clock
+  readonly compression: CacheParts['compression']
   readonly context: LoadControl
   /** Why the handler runs (RFC 9211 §2.2): nothing was there, nothing fresh was, or the client asked for it. */
   readonly forward: 'uri-miss' | 'stale' | 'request'
@@ -50,7 +56,7 @@ export class Lead {
   /** The encoded response, once it is known; undefined if nothing is to be stored. */
   readonly result: Promise<Buffer | undefined>
   readonly #options: LeadOptions
-  #resolve: ((result: Buffer | undefined) => void) | undefined
+  #resolve: ((result: MaybePromise<Buffer | undefined>) => void) | undefined
 
   constructor(options: LeadOptions) {
     this.#options = options
@@ -78,14 +84,15 @@ export class Lead {
 
   /** The response is complete, and not refused. */
   finish(response: HandledResponse, before: Headers): void {
-    const { policy, context, clock } = this.#options
+    const { policy, context, clock, compression } = this.#options
     const { status, headers, body } = response
     if (this.isOver) return
     const { swrMs, graceMs } = mayServeStale(headers) ? policy.windows : { swrMs: 0, graceMs: 0 }
     const now = clock.now()
     context.windows({ ttlMs: lifetimeMs(response, policy.windows.ttlMs, now), swrMs, graceMs })
     const kept = { date: new Date(now).toUTCString(), ...storedHeaders(headers, before) }
-    this.#end(encodeResponse({ status, headers: kept, isPublic: isPublic(headers), age: ageSeconds(headers), body }))
+    const facts = { status, headers: kept, isPublic: isPublic(headers), age: ageSeconds(headers) }
+    this.#end(packed({ ...facts, body }, compression))
   }
 
   /** There is nothing to store. */
@@ -101,7 +108,7 @@ export class Lead {
     return this.#options.standIn()
   }
 
-  #end(result: Buffer | undefined): void {
+  #end(result: MaybePromise<Buffer | undefined>): void {
     this.#resolve?.(result)
     this.#resolve = undefined
   }

@@ -172,6 +172,7 @@ export class ResponseCache {
       id: found.key.id,
       policy: this.#policy,
       clock: this.#cache.parts.clock,
+      compression: this.#cache.parts.compression,
       isAuthorized: found.isAuthorized,
       onDrop: (why) => {
         if (why !== 'gone') this.#drops.add(dropId(found), why)
@@ -182,7 +183,8 @@ export class ResponseCache {
   #request({ key, request, entry, isCutOff }: Found): Omit<LoadRequest, 'run'> {
     const { namespace, windows } = this.#policy
     const tags = stampsOf(namespace, request.tags())
-    return { ...key, windows, tags, found: entry, isCutOff, compress: undefined }
+    // Responses are compressed already, where it is of use (packed.ts).
+    return { ...key, windows, tags, found: entry, isCutOff, compress: false }
   }
 
   /** What was found, in the place of a handler that failed. */
@@ -202,6 +204,7 @@ export class ResponseCache {
     return {
       kind: 'hit',
       response,
+      entryId: entry.entryId,
       isStale: now >= entry.freshUntil,
       ageSeconds: response.age + Math.max(0, Math.floor((now - entry.storedAt) / 1000)),
       ttlSeconds: Math.floor((entry.freshUntil - now) / 1000),
@@ -213,7 +216,8 @@ export class ResponseCache {
     const response = decodeResponse(value)
     if (response === undefined || (isAuthorized && !response.isPublic)) return undefined
     const lifeMs = lifetimeMs(response, this.#policy.windows.ttlMs, this.#cache.parts.clock.now())
-    return { kind: 'hit', response, isStale: false, ageSeconds: response.age, ttlSeconds: Math.floor(lifeMs / 1000) }
+    const ttlSeconds = Math.floor(lifeMs / 1000)
+    return { kind: 'hit', response, entryId: undefined, isStale: false, ageSeconds: response.age, ttlSeconds }
   }
 
   #count(event: 'hit' | 'stale' | 'miss', { key, namespace }: ResponseKey): void {

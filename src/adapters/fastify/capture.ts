@@ -5,21 +5,35 @@
  */
 import { finished, pipeline, Readable, Transform } from 'node:stream'
 import type { FastifyReply } from 'fastify'
+import type { Answer } from '../../http/answer.ts'
 import { leadVerdict } from '../../http/cache-status.ts'
+import { isFieldOf304, isNotModified } from '../../http/conditional.ts'
+import { tagged } from '../../http/etag.ts'
 import { lineOf } from '../../http/headers.ts'
-import type { Lead } from '../../http/lead.ts'
-import type { Headers } from '../../http/message.ts'
-import { applyHit, applyVerdict, headersOf, isResponse } from './exchange.ts'
+import type { Hit, Lead } from '../../http/lead.ts'
+import type { CacheableRequest, Headers } from '../../http/message.ts'
+import type { MaybePromise } from '../../stores/store.ts'
+import { applyAnswer, applyVerdict, headersOf, isResponse, isVerdict, weakenEncoded } from './exchange.ts'
 
-/** A lead, and the header fields that were there before the handler ran. */
+/** A lead, and what is needed to end it. */
 export interface Capture {
+  readonly request: CacheableRequest
   readonly lead: Lead
+  /** The header fields that were there before the handler ran. */
   readonly before: Headers
+  /** What is sent should a stale response stand in for the handler's. */
+  readonly answer: (hit: Hit) => MaybePromise<Answer>
+  /** It was encoded when it came by; what becomes encoded later is a plugin's doing. */
+  isEncoded: boolean
   /** Stores what was captured, once the last hook has let the answer go out as it is. */
   commit?: () => void
 }
 
-export function beginCapture(reply: FastifyReply, lead: Lead): Capture {
+export interface Captured extends Pick<Capture, 'request' | 'lead' | 'answer'> {
+  readonly reply: FastifyReply
+}
+
+export function beginCapture({ request, reply, lead, answer }: Captured): Capture {
   // Whatever happens to the answer, the lead ends with it. Some handlers write to the raw response.
   finished(reply.raw, (error) => lead.drop(error ? 'gone' : 'refused'))
   const hijack = reply.hijack.bind(reply)
@@ -28,7 +42,7 @@ export function beginCapture(reply: FastifyReply, lead: Lead): Capture {
     lead.drop('refused')
     return hijack()
   }
-  return { lead, before: headersOf(reply) }
+  return { request, lead, answer, before: headersOf(reply), isEncoded: false }
 }
 
 /** The payload to send: the handler's own, a copy of its stream, or a stale response in place of its failure. */
@@ -40,11 +54,11 @@ export function capturePayload(capture: Capture, reply: FastifyReply, handled: u
   if (stale !== undefined) {
     lead.drop('failed')
     discard(payload)
-    restoreHeaders(reply, before)
-    return applyHit(reply, stale)
+    return standingIn(capture, reply, stale)
   }
   const wasOver = lead.isOver
   const response = { status: reply.statusCode, headers: headersOf(reply) }
+  capture.isEncoded = response.headers['content-encoding'] !== undefined
   const body = bodyOf(payload)
   const reason = lead.refusal(response, before) ?? refusalOf(body, { lead, reply, headers: response.headers })
   // An error took the place of a response that had been captured already, before anything of it was sent.
@@ -55,24 +69,37 @@ export function capturePayload(capture: Capture, reply: FastifyReply, handled: u
     return payload
   }
   if (Buffer.isBuffer(body)) {
-    capture.commit = () => lead.finish({ ...response, body }, before)
+    const whole = tagged({ ...response, body })
+    // Before other hooks, so that they find it, and keep it.
+    if (whole.headers.etag !== undefined) reply.header('etag', whole.headers.etag)
+    capture.commit = () => lead.finish(whole, before)
     return payload
   }
   return copied(body, lead, (bytes) => {
     if (refusalOf(bytes, { lead, reply, headers: response.headers }) !== undefined) return lead.drop('refused')
-    lead.finish({ ...response, body: bytes }, before)
+    lead.finish(tagged({ ...response, body: bytes }), before)
   })
 }
 
-/** Stores what was captured, unless a later hook has made the answer one that may not be shared. */
-export function sealCapture({ lead, before, commit }: Capture, reply: FastifyReply): void {
-  if (lead.isOver) return
+/** Stores what was captured, unless a later hook has made the answer one that may not be shared; the payload to send. */
+export function sealCapture(capture: Capture, reply: FastifyReply, payload: unknown): unknown {
+  const { request, lead, before, commit, isEncoded } = capture
+  if (!isEncoded) weakenEncoded(reply)
+  if (lead.isOver) return payload
   // Compression is no matter: what is stored is from before it.
   const { 'content-encoding': _, ...headers } = headersOf(reply)
   const reason = lead.refusal({ status: reply.statusCode, headers }, before)
-  if (reason === undefined) return commit?.()
-  lead.drop('refused')
-  applyVerdict(reply, leadVerdict(lead, reason))
+  if (reason !== undefined) {
+    lead.drop('refused')
+    applyVerdict(reply, leadVerdict(lead, reason))
+    return payload
+  }
+  if (commit === undefined) return payload
+  commit()
+  if (reply.statusCode !== 200 || !isNotModified(request, headers)) return payload
+  discard(payload)
+  becomeNotModified(reply, before)
+  return null
 }
 
 type Body = Buffer | Readable | ReadableStream
@@ -148,6 +175,23 @@ function unwrapped(response: Response, reply: FastifyReply): unknown {
 function discard(payload: unknown): void {
   if (payload instanceof Readable) payload.on('error', () => {}).destroy()
   else if (payload instanceof ReadableStream) payload.cancel().catch(() => {})
+}
+
+function standingIn({ before, answer }: Capture, reply: FastifyReply, stale: Hit): MaybePromise<Buffer | null> {
+  restoreHeaders(reply, before)
+  const answered = answer(stale)
+  // Not `undefined`, which to Fastify means: as it was.
+  return answered instanceof Promise
+    ? answered.then((later) => applyAnswer(reply, stale, later) ?? null)
+    : (applyAnswer(reply, stale, answered) ?? null)
+}
+
+/** The client has it: of what the handler said only what belongs into a 304 remains (RFC 9110 §15.4.5). */
+function becomeNotModified(reply: FastifyReply, before: Headers): void {
+  for (const name of Object.keys(reply.getHeaders())) {
+    if (!isFieldOf304(name) && !isVerdict(name) && before[name] === undefined) reply.removeHeader(name)
+  }
+  reply.code(304)
 }
 
 /** The failed answer's own header fields must not stand beside those of the stale one. */

@@ -15,6 +15,7 @@ import type {
   EntryTimes,
   InvalidationOptions,
   Lease,
+  MaybePromise,
   Store,
   StoreListener,
   Verdict,
@@ -28,7 +29,7 @@ import type { RedisConnection, Script } from './connection.ts'
 import { Coherence } from './coherence.ts'
 import { EntryReader, type FoundHeader } from './entry-reader.ts'
 import { Mirror } from './mirror.ts'
-import { ReadBatch } from './read-batch.ts'
+import { ReadBatch, type RawRead } from './read-batch.ts'
 import { ACQUIRE, EXPIRE, EXTEND, FILL, GREET, HEADERS, INVALIDATE, REMOVE, SET, SYNC } from './scripts.ts'
 import { Undelivered } from './undelivered.ts'
 
@@ -99,7 +100,12 @@ export class RedisStore implements Store {
     this.#root = `${options.keyPrefix}{#0}`
     // Channels know no SELECT: the name tells the databases of one server apart.
     this.#metaKeys = [`${this.#root}w`, `${this.#root}t`, `${this.#root}x:${connection.db}`]
-    this.#reads = new ReadBatch((args) => connection.send(args), this.#metaKeys[0])
+    this.#reads = new ReadBatch({
+      send: (args) => connection.send(args),
+      keyOf: (id) => this.#root + id,
+      watermarkKey: this.#metaKeys[0],
+      judge: (raw) => this.#entryIn(raw),
+    })
     this.#mirror = new Mirror((epoch, since) => this.#sync(epoch, since))
     const onFault = (error: Parameters<StoreListener['onFault']>[0]): void => this.#listener?.onFault(error)
     this.#reader = new EntryReader({ codec, clock, decodeResponses, mirror: this.#mirror, onFault })
@@ -121,14 +127,9 @@ export class RedisStore implements Store {
     })
   }
 
-  async read(id: string, parentId?: string): Promise<Entry | undefined> {
-    if (!this.#undelivered.isEmpty) await this.#undelivered.replay()
-    const raw = await this.#reads.read(this.#root + id, parentId === undefined ? undefined : this.#root + parentId)
-    if (raw.entry === null) return undefined
-    this.#listener?.onBytes(raw.entry.length, 0)
-    const entry = await this.#reader.entry(raw.entry, id, this.#mirror.parse(raw.watermark))
-    if (entry === undefined || parentId === undefined) return entry
-    return raw.parent !== null && entry.parentId === readEntryId(raw.parent) ? entry : undefined
+  read(id: string, parentId?: string): Promise<Entry | undefined> {
+    if (this.#undelivered.isEmpty) return this.#reads.read(id, parentId)
+    return this.#undelivered.replay().then(() => this.#reads.read(id, parentId))
   }
 
   async acquire(id: string, options: AcquireOptions): Promise<Acquired> {
@@ -256,6 +257,15 @@ export class RedisStore implements Store {
     await this.connection.close()
   }
 
+  #entryIn({ id, parentId, entry: bytes, parent, watermark }: RawRead): MaybePromise<Entry | undefined> {
+    if (bytes === null || (parentId !== undefined && parent === null)) return undefined
+    this.#listener?.onBytes(bytes.length, 0)
+    const entry = this.#reader.entry(bytes, id, this.#mirror.parse(watermark))
+    if (parent === null) return entry
+    const parentEntryId = readEntryId(parent)
+    return entry instanceof Promise ? entry.then((it) => childOf(parentEntryId, it)) : childOf(parentEntryId, entry)
+  }
+
   /** How long the memory of other processes may lag behind, in milliseconds. */
   async #invalidate(stamps: readonly string[], options: InvalidationOptions): Promise<number> {
     const { soft = false, holdMs = 0 } = options
@@ -337,4 +347,9 @@ export class RedisStore implements Store {
   #call(): string {
     return newEpoch() + this.#origin
   }
+}
+
+/** The entry, if it hangs on that parent. */
+function childOf(parentEntryId: string, entry: Entry | undefined): Entry | undefined {
+  return entry?.parentId === parentEntryId ? entry : undefined
 }

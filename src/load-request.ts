@@ -24,6 +24,10 @@ export interface LoadContext<T = unknown> {
 export interface LoadControl extends LoadContext {
   /** Sets all windows of the entry. */
   windows(windows: Windows): void
+  /** Stores the entry under another id that hangs on the same parent, as only the load could tell. */
+  as(id: string): void
+  /** Once the entry is stored, stores a note under another id that hangs on the same parent. */
+  note(id: string, value: unknown): void
 }
 
 export interface LoadRequest extends About, LoadSettings {

@@ -15,6 +15,7 @@ import { assertTag, tagStamp } from './key.ts'
 import type { LoadControl, LoadRequest } from './load-request.ts'
 import { handOut, loadedFrom, valueOf, type Loaded } from './loaded.ts'
 import type { Acquired, Lease, MaybePromise, Store, Verdict, Watch } from './stores/store.ts'
+import { newToken } from './token.ts'
 import type { About, Telemetry } from './telemetry.ts'
 
 /** What those who joined are told: a result they may use, or to ask anew. */
@@ -34,11 +35,15 @@ interface Load {
   readonly tags: string[]
   windows: Windows
   isSkipped: boolean
+  /** The id to store it under, if only the load has told. */
+  as: string | undefined
+  note: { readonly id: string; readonly value: unknown } | undefined
 }
 
 interface Ending {
   readonly tags: readonly string[]
   readonly draft?: EntryDraft | undefined
+  readonly as?: string | undefined
 }
 
 export interface LoadsOptions {
@@ -246,7 +251,15 @@ export class Loads {
     const { store, leaseMs, telemetry } = this.#options
     const { counters, events } = telemetry
     const { key, namespace, tags, windows } = request
-    const load: Load = { value: undefined, loadMs: 0, tags: [...tags], windows, isSkipped: false }
+    const load: Load = {
+      value: undefined,
+      loadMs: 0,
+      tags: [...tags],
+      windows,
+      isSkipped: false,
+      as: undefined,
+      note: undefined,
+    }
     const startedAt = performance.now()
     const beat = async (held: Lease): Promise<unknown> => {
       // Whom nobody waits for, and who takes for ever, must not keep others from loading.
@@ -286,6 +299,12 @@ export class Loads {
       windows: (windows) => {
         load.windows = windows
       },
+      as: (id) => {
+        load.as = id
+      },
+      note: (id, value) => {
+        load.note = { id, value }
+      },
       skip: () => {
         load.isSkipped = true
       },
@@ -303,7 +322,8 @@ export class Loads {
     const isNothing = load.value === undefined && request.negativeTtlMs === undefined
     const kept = load.isSkipped || isNothing ? undefined : draft
     const entry = kept && { seq: lease.seq, epoch: lease.epoch, ...kept }
-    const outcome = this.#end(request, lease, { tags: load.tags, draft: kept }).then((verdict) => {
+    const outcome = this.#end(request, lease, { tags: load.tags, draft: kept, as: load.as }).then((verdict) => {
+      if (verdict === 'stored' && load.note !== undefined) void this.#keepNote(request, lease, load)
       if (verdict === 'stored') return { ...joined, entry }
       return verdict === 'released' ? joined : 'anew'
     })
@@ -330,12 +350,25 @@ export class Loads {
     }
   }
 
+  /** A note is a hint for who comes next; without it one more load is needed, and nothing else. */
+  async #keepNote(request: LoadRequest, { parent }: Lease, { note, windows }: Load): Promise<void> {
+    const { store, clock, telemetry } = this.#options
+    const facts = { entryId: newToken(), parentId: parent?.entryId, loadMs: 0, tags: request.tags, negative: false }
+    try {
+      const kept = snapshot(note?.value, request.key)
+      const longest = { ttlMs: windows.ttlMs + windows.swrMs + windows.graceMs, swrMs: 0, graceMs: 0 }
+      await store.set(note!.id, newDraft(kept, lifeOf(longest, clock.now()), { ...facts, compress: false }))
+    } catch (error) {
+      telemetry.report(error, request)
+    }
+  }
+
   /** Ends a lease, storing `draft` under it if there is one. `undefined`: the store did not answer, nobody can know. */
-  async #end({ key, namespace }: About, lease: Lease, { tags, draft }: Ending): Promise<Verdict | undefined> {
+  async #end({ key, namespace }: About, lease: Lease, { tags, draft, as }: Ending): Promise<Verdict | undefined> {
     const { store, telemetry } = this.#options
     const release = async (): Promise<Verdict> => store.release(lease, tags)
     try {
-      const verdict = await (draft ? store.fill(lease, draft) : release())
+      const verdict = await (draft ? store.fill(lease, draft, as) : release())
       const event = verdict === 'stored' ? 'fill' : 'fence'
       if (verdict !== 'released' && telemetry.events.has(event)) telemetry.events.emit(event, { key, namespace })
       return verdict

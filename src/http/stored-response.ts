@@ -10,13 +10,20 @@ import { isStorable } from './headers.ts'
 import type { Headers } from './message.ts'
 
 /** What is stored of a response before its body. */
-interface StoredHead {
+export interface StoredHead {
   readonly status: number
   readonly headers: Headers
   /** May answer requests that bear an Authorization: it said `public`, `s-maxage` or `must-revalidate` (RFC 9111 §3.5). */
   readonly isPublic: boolean
   /** The age that it came with, in seconds. */
   readonly age: number
+  /** How long, when it may no longer be sent while it is refreshed, it may stand in for a handler that fails. */
+  readonly graceMs: number
+  /** It is never sent past its ttl unless the handler has confirmed it. */
+  readonly mustValidate: boolean
+  /** The request header fields it depends on, and what their values come to (vary.ts); undefined: none. */
+  readonly varies: readonly string[] | undefined
+  readonly variant: string | undefined
   /** What the body is stored in, by this cache's own choice; undefined: identity. */
   readonly coding: Coding | undefined
   /** Bytes of the body in identity. */
@@ -71,10 +78,15 @@ function read(bytes: Buffer): StoredResponse | undefined {
   if (end > bytes.length) return undefined
   const head = headIn(bytes, end)
   if (head === undefined) return undefined
-  const { status, headers, isPublic, age, coding, length } = head
   const body = bytes.subarray(end)
-  if (coding === undefined && length !== body.length) return undefined
-  return { status, headers, isPublic, age, coding, length, body }
+  if (head.coding === undefined && head.length !== body.length) return undefined
+  return responseOf(head, body)
+}
+
+/** Field by field: V8 takes ten times as long for what stands behind a spread. */
+function responseOf(head: StoredHead, body: Buffer): StoredResponse {
+  const { status, headers, isPublic, age, graceMs, mustValidate, varies, variant, coding, length } = head
+  return { status, headers, isPublic, age, graceMs, mustValidate, varies, variant, coding, length, body }
 }
 
 function headIn(bytes: Buffer, end: number): StoredHead | undefined {
@@ -108,8 +120,24 @@ function isHead(head: unknown): head is StoredHead {
   const { status, headers, isPublic, age, coding, length } = head as Record<string, unknown>
   if (!isWithin(status, 200, 599) || !isWithin(age, 0, Infinity) || !isWithin(length, 0, MAX_LENGTH)) return false
   if (typeof isPublic !== 'boolean' || (coding !== undefined && !isCoding(coding))) return false
+  if (!isLasting(head) || !isVaried(head)) return false
   if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) return false
   return Object.entries(headers).every(([name, value]) => isField(name) && [value].flat().every(isValue))
+}
+
+function isLasting({
+  graceMs,
+  mustValidate,
+}: {
+  readonly graceMs?: unknown
+  readonly mustValidate?: unknown
+}): boolean {
+  return Number.isFinite(graceMs) && Number(graceMs) >= 0 && typeof mustValidate === 'boolean'
+}
+
+function isVaried({ varies, variant }: { readonly varies?: unknown; readonly variant?: unknown }): boolean {
+  if (varies === undefined) return variant === undefined
+  return Array.isArray(varies) && varies.every((name) => typeof name === 'string') && typeof variant === 'string'
 }
 
 function isWithin(number: unknown, least: number, greatest: number): boolean {

@@ -87,11 +87,11 @@ export class MemoryStore implements Store {
     return true
   }
 
-  fill(lease: Lease, draft: EntryDraft): Verdict {
+  fill(lease: Lease, draft: EntryDraft, as: string = lease.id): Verdict {
     const verdict = this.release(lease, draft.tags)
     if (verdict === 'fenced') return verdict
     if (lease.parent !== undefined) this.#keepParent(lease.parent.id, draft)
-    this.#entries.set(lease.id, { ...draft, seq: lease.seq, epoch: EPOCH })
+    this.#entries.set(as, { ...draft, seq: lease.seq, epoch: EPOCH })
     return 'stored'
   }
 

@@ -75,15 +75,15 @@ export class TieredStore implements Store {
     return this.#far.extend(lease, leaseMs)
   }
 
-  async fill(lease: Lease, draft: EntryDraft): Promise<Verdict> {
+  async fill(lease: Lease, draft: EntryDraft, as: string = lease.id): Promise<Verdict> {
     let verdict: Verdict = 'fenced'
     // From now on Redis may hold something newer; who reads it comes behind the fill.
-    this.#near.delete(lease.id)
-    await this.#arriving([lease.id, lease.parent?.id], async (arrival) => {
-      verdict = await this.#far.fill(lease, draft)
+    this.#near.delete(as)
+    await this.#arriving([as, lease.parent?.id], async (arrival) => {
+      verdict = await this.#far.fill(lease, draft, as)
       if (verdict !== 'stored') return undefined
       // Reads under way may yet bring what this fill has replaced.
-      this.#forget([lease.id], arrival)
+      this.#forget([as], arrival)
       return { ...draft, epoch: lease.epoch, seq: lease.seq }
     })
     return verdict

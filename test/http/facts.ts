@@ -29,6 +29,7 @@ export function makeRequest(facts: RequestFacts = {}): CacheableRequest {
 
 export function makePolicy(policy: Partial<RoutePolicy> = {}): RoutePolicy {
   return {
+    kind: 'route',
     pattern: '/',
     namespace: '',
     windows: { ttlMs: 60_000, swrMs: 0, graceMs: 0 },
@@ -39,6 +40,7 @@ export function makePolicy(policy: Partial<RoutePolicy> = {}): RoutePolicy {
     methods: new Set(['GET', 'HEAD']),
     statuses: new Set(DEFAULT_STATUSES),
     maxBodyBytes: DEFAULT_MAX_BODY_BYTES,
+    heedsCdn: false,
     ...policy,
   }
 }

@@ -1,14 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import {
   bypassReason,
-  isPublic,
   isUnkeyedAuthorized,
-  lifetimeMs,
-  mayServeStale,
   refusalReason,
   wantsRefresh,
   type Circumstances,
 } from '../../src/http/policy.ts'
+import { controlOf } from '../../src/http/cache-control.ts'
+import { isPublic, lifetimeOf } from '../../src/http/freshness.ts'
 import type { Headers } from '../../src/http/message.ts'
 import type { RoutePolicy } from '../../src/http/route-policy.ts'
 import { makePolicy, makeRequest } from './facts.ts'
@@ -61,13 +60,13 @@ describe('Authorization', () => {
     'its response is stored if it says %s',
     (field) => {
       expect(refusal({ 'cache-control': field }, { isAuthorized: true })).toBeUndefined()
-      expect(isPublic({ 'cache-control': field })).toBe(true)
+      expect(isPublic(controlOf({ 'cache-control': field }))).toBe(true)
     },
   )
 
   test.each(['', 'max-age=60', 'x-public', 'proxy-revalidate'])('and not if it says %j', (field) => {
     expect(refusal({ 'cache-control': field }, { isAuthorized: true })).toBe('authorization')
-    expect(isPublic({ 'cache-control': field })).toBe(false)
+    expect(isPublic(controlOf({ 'cache-control': field }))).toBe(false)
   })
 })
 
@@ -155,8 +154,12 @@ describe('a response is stored', () => {
   })
 })
 
+function lifetimeAt(now: number, headers: Headers): ReturnType<typeof lifetimeOf> {
+  return lifetimeOf({ status: 200, headers }, controlOf(headers), { policy: makePolicy(), now })
+}
+
 describe('how long a response is fresh', () => {
-  const seconds = (headers: Headers): number => lifetimeMs({ status: 200, headers }, 60_000, NOW) / 1000
+  const seconds = (headers: Headers): number => lifetimeAt(NOW, headers).windows.ttlMs / 1000
 
   test.each([
     [{}, 60],
@@ -177,7 +180,7 @@ describe('how long a response is fresh', () => {
 test.each(['must-revalidate', 'proxy-revalidate', 's-maxage=60', 'max-age=60; must-revalidate'])(
   'a stale copy may not stand in for a response that said %s',
   (field) => {
-    expect(mayServeStale({ 'cache-control': field })).toBe(false)
-    expect(mayServeStale({ 'cache-control': 'max-age=60' })).toBe(true)
+    expect(lifetimeAt(NOW, { 'cache-control': field }).mustValidate).toBe(true)
+    expect(lifetimeAt(NOW, { 'cache-control': 'max-age=60' }).mustValidate).toBe(false)
   },
 )

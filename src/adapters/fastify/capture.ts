@@ -10,6 +10,7 @@ import { leadVerdict } from '../../http/cache-status.ts'
 import { isFieldOf304, isNotModified } from '../../http/conditional.ts'
 import { tagged } from '../../http/etag.ts'
 import { lineOf } from '../../http/headers.ts'
+import { isConfirmation } from '../../http/validation.ts'
 import type { Hit, Lead } from '../../http/lead.ts'
 import type { CacheableRequest, Headers } from '../../http/message.ts'
 import type { MaybePromise } from '../../stores/store.ts'
@@ -25,6 +26,10 @@ export interface Capture {
   readonly answer: (hit: Hit) => MaybePromise<Answer>
   /** It was encoded when it came by; what becomes encoded later is a plugin's doing. */
   isEncoded: boolean
+  /** The handler says that what is stored is still right. */
+  isConfirmed: boolean
+  /** The last hook has let the answer go out as it is. */
+  isSealed: boolean
   /** Stores what was captured, once the last hook has let the answer go out as it is. */
   commit?: () => void
 }
@@ -42,7 +47,7 @@ export function beginCapture({ request, reply, lead, answer }: Captured): Captur
     lead.drop('refused')
     return hijack()
   }
-  return { request, lead, answer, before: headersOf(reply), isEncoded: false }
+  return { request, lead, answer, before: headersOf(reply), isEncoded: false, isConfirmed: false, isSealed: false }
 }
 
 /** The payload to send: the handler's own, a copy of its stream, or a stale response in place of its failure. */
@@ -58,6 +63,10 @@ export function capturePayload(capture: Capture, reply: FastifyReply, handled: u
   }
   const wasOver = lead.isOver
   const response = { status: reply.statusCode, headers: headersOf(reply) }
+  if (response.status === 304 && !wasOver && isAboutPrevious(capture, response.headers)) {
+    discard(payload)
+    return confirming(capture, reply, response.headers)
+  }
   capture.isEncoded = response.headers['content-encoding'] !== undefined
   const body = bodyOf(payload)
   const reason = lead.refusal(response, before) ?? refusalOf(body, { lead, reply, headers: response.headers })
@@ -77,7 +86,10 @@ export function capturePayload(capture: Capture, reply: FastifyReply, handled: u
   }
   return copied(body, lead, (bytes) => {
     if (refusalOf(bytes, { lead, reply, headers: response.headers }) !== undefined) return lead.drop('refused')
-    lead.finish(tagged({ ...response, body: bytes }), before)
+    const commit = (): void => lead.finish(tagged({ ...response, body: bytes }), before)
+    // A short one ends before the last hook has spoken.
+    if (capture.isSealed) commit()
+    else capture.commit = commit
   })
 }
 
@@ -86,6 +98,10 @@ export function sealCapture(capture: Capture, reply: FastifyReply, payload: unkn
   const { request, lead, before, commit, isEncoded } = capture
   if (!isEncoded) weakenEncoded(reply)
   if (lead.isOver) return payload
+  if (capture.isConfirmed) {
+    commit?.()
+    return payload
+  }
   // Compression is no matter: what is stored is from before it.
   const { 'content-encoding': _, ...headers } = headersOf(reply)
   const reason = lead.refusal({ status: reply.statusCode, headers }, before)
@@ -94,6 +110,7 @@ export function sealCapture(capture: Capture, reply: FastifyReply, payload: unkn
     applyVerdict(reply, leadVerdict(lead, reason))
     return payload
   }
+  capture.isSealed = true
   if (commit === undefined) return payload
   commit()
   if (reply.statusCode !== 200 || !isNotModified(request, headers)) return payload
@@ -175,6 +192,28 @@ function unwrapped(response: Response, reply: FastifyReply): unknown {
 function discard(payload: unknown): void {
   if (payload instanceof Readable) payload.on('error', () => {}).destroy()
   else if (payload instanceof ReadableStream) payload.cancel().catch(() => {})
+}
+
+function isAboutPrevious({ lead, request, isConfirmed }: Capture, told: Headers): boolean {
+  if (lead.previous === undefined) return false
+  return isConfirmed || isConfirmation(told, lead.previous.headers, request)
+}
+
+/** What is stored is sent, with what the handler was told of it; it is stored anew if nothing forbids it. */
+function confirming(capture: Capture, reply: FastifyReply, told: Headers): MaybePromise<Buffer | null> {
+  const { lead, before, answer } = capture
+  const { hit, refusal, commit } = lead.confirm(told, before)
+  capture.isConfirmed = true
+  if (refusal === undefined) capture.commit = commit
+  else lead.drop('refused')
+  restoreHeaders(reply, before)
+  const send = (answered: Answer): Buffer | null => {
+    const body = applyAnswer(reply, hit, answered) ?? null
+    applyVerdict(reply, leadVerdict(lead, refusal, 304))
+    return body
+  }
+  const answered = answer(hit)
+  return answered instanceof Promise ? answered.then(send) : send(answered)
 }
 
 function standingIn({ before, answer }: Capture, reply: FastifyReply, stale: Hit): MaybePromise<Buffer | null> {

@@ -1,13 +1,21 @@
 /** The two hooks of a cached route: ask the cache before the handler, and take what the handler made. */
-import type { FastifyInstance, FastifyReply, onSendHookHandler, preHandlerHookHandler, RouteOptions } from 'fastify'
+import type {
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  onSendHookHandler,
+  preHandlerHookHandler,
+  RouteOptions,
+} from 'fastify'
 import { CacheDecompressionError } from '../../exceptions.ts'
 import { answersOf, type Answer } from '../../http/answer.ts'
 import type { Hit } from '../../http/lead.ts'
 import { ResponseCache, type Begun } from '../../http/response-cache.ts'
+import { previousOf, type PreviousResponse } from '../../http/validation.ts'
 import type { MaybePromise } from '../../stores/store.ts'
 import { beginCapture, capturePayload, sealCapture, type Capture } from './capture.ts'
 import { compressing } from './compression.ts'
-import { applyAnswer, applyBypass, RequestView, weakenEncoded } from './exchange.ts'
+import { applyAnswer, applyBypass, applyVerdict, RequestView, weakenEncoded } from './exchange.ts'
 import { refreshOf, rerun } from './refresh.ts'
 import { routePolicy, type CacheRouteOptions, type CacheSpec } from './route-options.ts'
 
@@ -26,9 +34,51 @@ declare module 'fastify' {
   }
 }
 
-/** Every reply has a place for it from the start, which keeps replies of one shape. */
-export function prepareReplies(app: FastifyInstance): void {
-  if (!app.hasReplyDecorator(CAPTURE)) app.decorateReply(CAPTURE, null)
+/** What the handler of a cached route is told. */
+export interface RequestCache {
+  /** What is stored and no longer fresh, if it can be confirmed: with `reply.notModified()`, or by passing on a 304. */
+  readonly previous: PreviousResponse | undefined
+}
+
+const NOTHING_STORED: RequestCache = { previous: undefined }
+const REQUEST_CACHE: unique symbol = Symbol('tidemark.request')
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    [REQUEST_CACHE]: RequestCache | null
+    /** What the cache has of this request's response. */
+    readonly cache: RequestCache
+  }
+
+  interface FastifyReply {
+    /**
+     * Answers with `request.cache.previous`, which the origin has confirmed: it is fresh again, with the header fields
+     * that were set on this reply in the place of its own (RFC 9111 §4.3.4).
+     *
+     * @throws {TypeError} if there is nothing to confirm
+     */
+    notModified(): FastifyReply
+  }
+}
+
+/** Every request and reply has its places from the start, which keeps them of one shape. */
+export function prepareMessages(app: FastifyInstance): void {
+  if (app.hasReplyDecorator(CAPTURE)) return
+  app.decorateReply(CAPTURE, null)
+  app.decorateRequest(REQUEST_CACHE, null)
+  app.decorateRequest('cache', {
+    getter(this: FastifyRequest) {
+      return this[REQUEST_CACHE] ?? NOTHING_STORED
+    },
+  })
+  app.decorateReply('notModified', function notModified(this: FastifyReply) {
+    const captured = this[CAPTURE]
+    if (!isCapture(captured) || captured.lead.previous === undefined) {
+      throw new TypeError('reply.notModified(): expected a request.cache.previous, got none')
+    }
+    captured.isConfirmed = true
+    return this.code(304).send()
+  })
 }
 
 /** The preHandler of a cached route. Callback style: a hit in memory is answered at once. */
@@ -49,8 +99,12 @@ export function lookingUp(
       const answer = (hit: Hit): MaybePromise<Answer> => answers.to(view, hit, mayEncode(reply))
       const proceed = (begun: Begun): void => {
         if (begun.kind === 'hit') return sendHit(begun)
+        if (begun.kind === 'unsatisfied') return sendUnsatisfied(reply)
         if (begun.kind === 'bypass') applyBypass(reply, begun.reason)
-        else reply[CAPTURE] = beginCapture({ request: view, reply, lead: begun, answer })
+        else {
+          reply[CAPTURE] = beginCapture({ request: view, reply, lead: begun, answer })
+          if (begun.previous !== undefined) request[REQUEST_CACHE] = { previous: previousOf(begun.previous) }
+        }
         done()
       }
       const sendHit = (hit: Hit): void => {
@@ -78,6 +132,12 @@ export function lookingUp(
       fail(error)
     }
   }
+}
+
+/** Nothing stored may be sent, and the client wants nothing else (RFC 9111 §5.2.1.7). */
+function sendUnsatisfied(reply: FastifyReply): void {
+  applyVerdict(reply, { xCache: 'MISS', cacheStatus: 'tidemark; detail=only-if-cached' })
+  reply.code(504).send({ statusCode: 504, error: 'Gateway Timeout', message: 'not in the cache' })
 }
 
 function send(reply: FastifyReply, hit: Hit, answer: Answer): void {

@@ -4,7 +4,8 @@ import { CacheManager } from '../../cache-manager.ts'
 import type { ApplicationConfig } from '../../config/application-config.ts'
 import { createCache } from '../../create-cache.ts'
 import { bustingHooks } from './busting.ts'
-import { capturing, giveUpLead, lookingUp, prepareReplies, sealing } from './lookup.ts'
+import { invalidateBeside, noteCached } from './invalidating.ts'
+import { capturing, giveUpLead, lookingUp, prepareMessages, sealing } from './lookup.ts'
 import { listOf, pin } from './pinned-hooks.ts'
 import { rateLimitHook, type RateLimitHook } from './rate-limit.ts'
 import { isRefreshing } from './refresh.ts'
@@ -33,9 +34,10 @@ export function setupCache(
   const isManager = configOrManager instanceof CacheManager
   const cache = isManager ? configOrManager : createCache(withLogger(app, configOrManager))
   app.decorate('cache', cache)
-  prepareReplies(app)
+  prepareMessages(app)
   announceCache(app)
   app.addHook('onRoute', function serveRoute(route) {
+    invalidateBeside(app.server, route)
     serve(this, cache, route)
   })
   if (!isManager) app.addHook('onClose', () => cache.close())
@@ -113,6 +115,7 @@ function serve(app: FastifyInstance, cache: CacheManager, route: RouteOptions): 
     else route[stage] = [...listOf(route[stage]), exempting]
   }
   if (cacheSpec !== undefined) {
+    noteCached(app.server, route.url, cacheSpec)
     // Last before the handler, so that whoever may not see the answer has been turned away.
     pin(route, 'preHandler', { last: [lookingUp(app, route, cacheSpec), ...behindLookup] })
     // First on the way out, so that what is stored is what the handler made; last, to see what became of its head.

@@ -54,7 +54,7 @@ export function rerun(app: FastifyInstance, lead: Lead, { request, view, policy 
   const asked = {
     method: 'GET',
     url,
-    headers: headersFor(view, policy),
+    headers: headersFor(view, [...policy.vary, ...lead.variesBy]),
     ...(remoteAddress === undefined ? {} : { remoteAddress }),
   } as const
   refreshes.run({ url, lead }, () => {
@@ -62,11 +62,11 @@ export function rerun(app: FastifyInstance, lead: Lead, { request, view, policy 
   })
 }
 
-function headersFor(view: CacheableRequest, policy: RoutePolicy): Record<string, string> {
+function headersFor(view: CacheableRequest, keyed: readonly string[]): Record<string, string> {
   const headers: Record<string, string> = { host: view.host }
   // Behind a proxy that is trusted, it is the proxy who tells the scheme.
   if (view.header('x-forwarded-proto') !== undefined) headers['x-forwarded-proto'] = view.scheme
-  for (const name of policy.vary) {
+  for (const name of keyed) {
     const value = view.header(name)
     if (value !== undefined) headers[name] = value
   }

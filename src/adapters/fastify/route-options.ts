@@ -34,8 +34,16 @@ export type OfRequest<Result, Request = RouteRequest> = { of(request: Request): 
 
 /** How the responses of a route are cached. */
 export interface CacheRouteOptions<Request = RouteRequest> {
-  /** How long a response is fresh; the response itself may ask for less (`Cache-Control`, `Expires`). */
-  ttl: Duration
+  /**
+   * How long a response is fresh; the response itself may ask for less (`Cache-Control`, `Expires`). To be given, except
+   * with `policy: 'rfc9111'`.
+   */
+  ttl?: Duration | undefined
+  /**
+   * `'route'`: these options decide how long a response is fresh, its headers may shorten it. `'rfc9111'`: its headers
+   * alone decide, as in a reverse proxy; what it varies by is learnt from its Vary. Default: `'route'`.
+   */
+  policy?: 'route' | 'rfc9111' | undefined
   /** How long after its ttl it is still served, while one refresh runs behind. Default: not at all. No effect with `user`. */
   swr?: Duration | undefined
   /** How long after that it may stand in for a handler that throws or answers 5xx. Default: not at all. */
@@ -61,8 +69,8 @@ export interface CacheRouteOptions<Request = RouteRequest> {
   statuses?: readonly number[] | undefined
   /** Larger bodies are not stored, in bytes. Default: 1 MiB. */
   maxBodyBytes?: number | undefined
-  /** `'route'`: these options decide how long a response is fresh, its headers may shorten it. Default: `'route'`. */
-  policy?: 'route' | undefined
+  /** CDN-Cache-Control counts in the place of Cache-Control, too (RFC 9213). Default: false. */
+  cdnCacheControl?: boolean | undefined
   /** Who may have an entry refreshed by `Cache-Control: no-cache`, at most once a second. Default: nobody. */
   allowRefresh?: OfRequest<boolean, Request> | undefined
 }
@@ -153,7 +161,8 @@ const CACHE_CHECKS: Readonly<Record<keyof CacheRouteOptions, Check>> = {
   methods: { expected: "an array of 'GET' and 'HEAD'", accepts: isListOf((it) => it === 'GET' || it === 'HEAD') },
   statuses: { expected: 'an array of statuses from 200 to 499, without 206 and 304', accepts: isListOf(isStatus) },
   maxBodyBytes: { expected: 'a whole number above zero', accepts: (it) => Number.isSafeInteger(it) && Number(it) > 0 },
-  policy: { expected: "'route'", accepts: (value) => value === 'route' },
+  policy: { expected: "'route' or 'rfc9111'", accepts: (value) => value === 'route' || value === 'rfc9111' },
+  cdnCacheControl: { expected: 'true or false', accepts: (value) => typeof value === 'boolean' },
   allowRefresh: FUNCTION,
 }
 
@@ -170,26 +179,44 @@ export function routePolicy(
   limits: TtlLimits,
 ): RoutePolicy {
   const faults = faultsOf(options, CACHE_CHECKS)
-  const hasTtl = typeof options === 'object' && options !== null && options.ttl !== undefined
-  if (!hasTtl) faults.push({ path: 'ttl', expected: CACHE_CHECKS.ttl.expected, got: 'undefined' })
+  if (typeof options === 'object' && options !== null) faults.push(...ttlFaults(options))
   refuse(faults, 'cache options', route)
   const methods: ReadonlySet<string> = new Set(options.methods ?? ['GET', 'HEAD'])
   if (![route.method].flat().some((method) => methods.has(method))) {
     const fault = { path: 'methods', expected: 'a route that answers GET or HEAD', got: nameOf(route) }
     refuse([fault], 'cache options', route)
   }
+  const kind = options.policy ?? 'route'
   return {
+    kind,
     pattern: patternOf(route),
     namespace: options.namespace ?? cache.ownNamespace,
-    windows: windowsOf(options, limits),
+    windows: windowsOf(kind === 'route' ? options : { ...options, ttl: limits.maxTtlMs / 1000 }, limits),
     isNameComplete: typeof options.key === 'function',
     query: options.query ?? declaredQuery(route.schema),
     vary: (options.vary ?? []).map((name) => name.toLowerCase()),
     hasUser: options.user !== undefined,
     methods,
-    statuses: new Set(options.statuses ?? DEFAULT_STATUSES),
+    statuses: statusesOf(options, kind),
     maxBodyBytes: options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
+    heedsCdn: options.cdnCacheControl === true,
   }
+}
+
+/** By 'rfc9111' any status may say how long it is fresh (RFC 9111 §3). */
+function statusesOf({ statuses }: CacheRouteOptions, kind: RoutePolicy['kind']): RoutePolicy['statuses'] {
+  if (statuses === undefined && kind === 'rfc9111') return undefined
+  return new Set(statuses ?? DEFAULT_STATUSES)
+}
+
+/** A ttl says how long by 'route', and nothing by 'rfc9111'; `vary` is learnt then. */
+function ttlFaults({ policy, ttl, vary }: { policy?: unknown; ttl?: unknown; vary?: unknown }): ConfigurationFault[] {
+  if (policy !== 'rfc9111')
+    return ttl === undefined ? [{ path: 'ttl', expected: CACHE_CHECKS.ttl.expected, got: 'undefined' }] : []
+  const unused = { ttl, vary }
+  return Object.entries(unused).flatMap(([path, value]) =>
+    value === undefined ? [] : [{ path, expected: "nothing, with policy: 'rfc9111'", got: describe(value) }],
+  )
 }
 
 /** @throws {CacheConfigurationError} that names the route and every fault */

@@ -160,11 +160,11 @@ export class RedisStore implements Store {
     return (await this.#run(EXTEND, [leaseId(lease.id)], [bytesOf(lease.token), ms(leaseMs)])) === 1
   }
 
-  async fill(lease: Lease, draft: EntryDraft): Promise<Verdict> {
+  async fill(lease: Lease, draft: EntryDraft, as: string = lease.id): Promise<Verdict> {
     const { id, parent } = lease
-    const tail = await this.#codec.encode(draft, id)
+    const tail = await this.#codec.encode(draft, as)
     const lifetime = ms(draft.graceUntil - draft.storedAt)
-    const keys = [id, leaseId(id), HOLDS]
+    const keys = [as, leaseId(id), HOLDS]
     const args: Argument[] = [bytesOf(lease.token), tail, lifetime]
     if (parent === undefined) {
       args.push('', '')

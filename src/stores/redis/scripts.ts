@@ -40,8 +40,11 @@ local function tell(message) redis.pcall('PUBLISH', X, cjson.encode(message)) en
 -- the id that a key stands for
 local function idOf(key) return string.sub(key, #W) end
 
+-- key is that of the lease: l:... stands for the entry k:..., lv:... for v:...
 local function ended(lease, key)
-  if lease and string.sub(lease, 9, 9) == 'w' then tell({ 'r', idOf(key) }) end
+  if not lease or string.sub(lease, 9, 9) ~= 'w' then return end
+  local id = string.sub(idOf(key), 2)
+  tell({ 'r', string.sub(id, 1, 1) == ':' and 'k' .. id or id })
 end
 `
 
@@ -206,7 +209,7 @@ export const FILL: Script = defineScript(`${PRELUDE}
 local lease = peek('GET', KEYS[5]) or ''
 if string.sub(lease, 1, 8) ~= ARGV[2] then return 0 end
 redis.call('DEL', KEYS[5])
-ended(lease, KEYS[4])
+ended(lease, KEYS[5])
 
 local leaseEpoch, leaseSeq = string.match(string.sub(lease, 11), '^(%S+) (%d+)')
 local seq = tonumber(leaseSeq)
@@ -234,7 +237,7 @@ return 1
 export const SET: Script = defineScript(`${PRELUDE}
 local epoch, floor, seq = watermark()
 redis.call('SET', KEYS[4], stamp(epoch, seq) .. ARGV[2], 'PX', ARGV[3])
-ended(peek('GET', KEYS[5]), KEYS[4])
+ended(peek('GET', KEYS[5]), KEYS[5])
 redis.call('DEL', KEYS[5])
 tell({ 'k', ORIGIN, idOf(KEYS[4]) })
 return 1
@@ -248,7 +251,7 @@ export const REMOVE: Script = defineScript(`${READ_HEADER}
 local removed = { 'k', ORIGIN }
 for i = 4, #KEYS, 2 do
   reply(KEYS[i])
-  ended(peek('GET', KEYS[i + 1]), KEYS[i])
+  ended(peek('GET', KEYS[i + 1]), KEYS[i + 1])
   redis.call('DEL', KEYS[i], KEYS[i + 1])
   removed[#removed + 1] = idOf(KEYS[i])
 end

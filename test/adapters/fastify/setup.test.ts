@@ -171,7 +171,7 @@ describe('options that make no sense are refused, with the name of the route and
     [{ ttl: 60, statuses: [500] }, 'statuses: expected an array of statuses from 200 to 499, without 206 and 304'],
     [{ ttl: 60, statuses: [206] }, 'statuses: '],
     [{ ttl: 60, maxBodyBytes: 0 }, 'maxBodyBytes: expected a whole number above zero, got 0'],
-    [{ ttl: 60, policy: 'rfc' }, "policy: expected 'route', got 'rfc'"],
+    [{ ttl: 60, policy: 'rfc' }, "policy: expected 'route' or 'rfc9111', got 'rfc'"],
     [{ ttl: 60, allowRefresh: true }, 'allowRefresh: expected a function of the request, got true'],
     [{ ttl: 60, tll: 60, vari: [] }, 'tll: expected one of ttl, swr, grace'],
     [{ ttl: 60, __proto__: null, constructor: 1 }, 'constructor: '],

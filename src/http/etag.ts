@@ -22,7 +22,7 @@ export function weakened(tag: string): string {
 export function tagged(response: HandledResponse): HandledResponse {
   const { status, headers, body } = response
   if (status !== 200 || headers.etag !== undefined) return response
-  return { status, headers: { ...headers, etag: strongTag(body) }, body }
+  return { status, headers: { ...headers, etag: strongTag(body) }, body, hasOwnTag: true }
 }
 
 /** Strong comparison (RFC 9110 §8.8.3.2): both are strong, and the same. */

@@ -54,13 +54,14 @@ export function lifetimeOf(
 }
 
 /** The windows that an entry is kept for: what can be confirmed is of use after it may no longer be sent. */
-export function keptWindows({ windows }: Lifetime, headers: Headers, policy: RoutePolicy): Windows {
-  if (policy.kind === 'route' || !hasValidator(headers)) return windows
+export function keptWindows({ windows }: Lifetime, canBeConfirmed: boolean, policy: RoutePolicy): Windows {
+  if (policy.kind === 'route' || !canBeConfirmed) return windows
   return { ...windows, graceMs: Math.max(windows.graceMs, KEPT_TO_VALIDATE_MS) }
 }
 
-export function hasValidator(headers: Headers): boolean {
-  return headers.etag !== undefined || headers['last-modified'] !== undefined
+/** Whether whoever made it can be asked if it is still right. */
+export function hasValidator(headers: Headers, hasOwnTag = false): boolean {
+  return (headers.etag !== undefined && !hasOwnTag) || headers['last-modified'] !== undefined
 }
 
 /** Whether nobody said how long it is fresh, and its status does not let a cache guess. */

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts'
 import type { LoadControl } from '../load-request.ts'
 import type { MaybePromise } from '../stores/store.ts'
 import { controlOf } from './cache-control.ts'
-import { isPublic, keptWindows, lifetimeOf, type ResponseHead } from './freshness.ts'
+import { hasValidator, isPublic, keptWindows, lifetimeOf, type ResponseHead } from './freshness.ts'
 import { storedHeaders } from './headers.ts'
 import type { HandledResponse, Headers } from './message.ts'
 import { packed } from './packed.ts'
@@ -113,8 +113,8 @@ export class Lead {
   /** The response is complete, and not refused. */
   finish(response: HandledResponse, before: Headers): void {
     if (this.isOver) return
-    const { status, headers, body } = response
-    const head = this.#prepare({ status, headers }, before)
+    const { status, headers, body, hasOwnTag = false } = response
+    const head = this.#prepare({ status, headers, hasOwnTag }, before)
     this.#end(packed({ ...head, body }, this.#options.compression))
   }
 
@@ -124,7 +124,9 @@ export class Lead {
    */
   confirm(told: Headers, before: Headers): { readonly hit: Hit; readonly refusal: string | undefined; commit(): void } {
     const previous = this.#options.previous!
-    const head = { status: previous.status, headers: freshenedHeaders(previous.headers, told) }
+    const headers = freshenedHeaders(previous.headers, told)
+    const hasOwnTag = previous.hasOwnTag && headers.etag === previous.headers.etag
+    const head = { status: previous.status, headers, hasOwnTag }
     const refusal = this.refusal(head, before)
     const { age, windows } = this.#lifetime(head)
     const { coding, length, body } = previous
@@ -132,7 +134,7 @@ export class Lead {
       if (this.isOver) return
       this.#end(encodeResponse({ ...this.#prepare(head, before), coding, length, body }))
     }
-    const response = { ...previous, headers: storedHeaders(head.headers, before), age }
+    const response = { ...previous, headers: storedHeaders(headers, before), hasOwnTag, age }
     const ttlSeconds = Math.floor(windows.ttlMs / 1000)
     const hit: Hit = { kind: 'hit', response, entryId: undefined, isStale: false, ageSeconds: age, ttlSeconds }
     return { hit, refusal, commit }
@@ -152,12 +154,15 @@ export class Lead {
   }
 
   /** Says how long and under which id the response is stored; what is stored before its body. */
-  #prepare(head: ResponseHead, before: Headers): Omit<StoredHead, 'coding' | 'length'> {
+  #prepare(
+    head: ResponseHead & { readonly hasOwnTag: boolean },
+    before: Headers,
+  ): Omit<StoredHead, 'coding' | 'length'> {
     const { policy, context, clock, onDrop } = this.#options
-    const { status, headers } = head
+    const { status, headers, hasOwnTag } = head
     const now = clock.now()
     const lifetime = this.#lifetime(head)
-    context.windows(keptWindows(lifetime, headers, policy))
+    context.windows(keptWindows(lifetime, hasValidator(headers, hasOwnTag), policy))
     // It has to be confirmed for each request: nobody waits for another's.
     if (lifetime.windows.ttlMs <= 0) onDrop('refused')
     const control = controlOf(headers, policy.heedsCdn)
@@ -172,6 +177,7 @@ export class Lead {
       isPublic: isPublic(control),
       age: lifetime.age,
       graceMs: lifetime.windows.graceMs,
+      hasOwnTag,
       mustValidate: lifetime.mustValidate,
       // Under 'route' the id tells them apart by itself: the names are always the same.
       varies: isLearnt ? settled?.names : undefined,

@@ -31,4 +31,6 @@ export interface HandledResponse {
   readonly status: number
   readonly headers: Headers
   readonly body: Buffer
+  /** The entity tag was made here, of its bytes: nobody else knows it. */
+  readonly hasOwnTag?: boolean
 }

@@ -263,7 +263,7 @@ export class ResponseCache {
     const { entry } = found
     if (entry === undefined || freshness(entry, this.#cache.parts.clock.now()) === 'expired') return undefined
     const response = this.#hit(entry, found)?.response
-    return response !== undefined && hasValidator(response.headers) ? response : undefined
+    return response !== undefined && hasValidator(response.headers, response.hasOwnTag) ? response : undefined
   }
 
   #request({ key, request, entry, isCutOff }: Found): Omit<LoadRequest, 'run'> {

@@ -19,6 +19,8 @@ export interface StoredHead {
   readonly age: number
   /** How long, when it may no longer be sent while it is refreshed, it may stand in for a handler that fails. */
   readonly graceMs: number
+  /** Its entity tag was made here, of its bytes: it is of no use to whoever made the response. */
+  readonly hasOwnTag: boolean
   /** It is never sent past its ttl unless the handler has confirmed it. */
   readonly mustValidate: boolean
   /** The request header fields it depends on, and what their values come to (vary.ts); undefined: none. */
@@ -85,8 +87,8 @@ function read(bytes: Buffer): StoredResponse | undefined {
 
 /** Field by field: V8 takes ten times as long for what stands behind a spread. */
 function responseOf(head: StoredHead, body: Buffer): StoredResponse {
-  const { status, headers, isPublic, age, graceMs, mustValidate, varies, variant, coding, length } = head
-  return { status, headers, isPublic, age, graceMs, mustValidate, varies, variant, coding, length, body }
+  const { status, headers, isPublic, age, graceMs, hasOwnTag, mustValidate, varies, variant, coding, length } = head
+  return { status, headers, isPublic, age, graceMs, hasOwnTag, mustValidate, varies, variant, coding, length, body }
 }
 
 function headIn(bytes: Buffer, end: number): StoredHead | undefined {
@@ -120,19 +122,14 @@ function isHead(head: unknown): head is StoredHead {
   const { status, headers, isPublic, age, coding, length } = head as Record<string, unknown>
   if (!isWithin(status, 200, 599) || !isWithin(age, 0, Infinity) || !isWithin(length, 0, MAX_LENGTH)) return false
   if (typeof isPublic !== 'boolean' || (coding !== undefined && !isCoding(coding))) return false
-  if (!isLasting(head) || !isVaried(head)) return false
+  if (!isLasting(head as Record<string, unknown>) || !isVaried(head)) return false
   if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) return false
   return Object.entries(headers).every(([name, value]) => isField(name) && [value].flat().every(isValue))
 }
 
-function isLasting({
-  graceMs,
-  mustValidate,
-}: {
-  readonly graceMs?: unknown
-  readonly mustValidate?: unknown
-}): boolean {
-  return Number.isFinite(graceMs) && Number(graceMs) >= 0 && typeof mustValidate === 'boolean'
+function isLasting({ graceMs, hasOwnTag, mustValidate }: Readonly<Record<string, unknown>>): boolean {
+  const isLength = Number.isFinite(graceMs) && Number(graceMs) >= 0
+  return isLength && typeof hasOwnTag === 'boolean' && typeof mustValidate === 'boolean'
 }
 
 function isVaried({ varies, variant }: { readonly varies?: unknown; readonly variant?: unknown }): boolean {

@@ -6,6 +6,7 @@ import type { Control } from './cache-control.ts'
 import { isSameWeakly } from './etag.ts'
 import { lineOf, named } from './headers.ts'
 import type { CacheableRequest, Headers } from './message.ts'
+import type { StoredHead } from './stored-response.ts'
 
 /** What a handler is told of the response that it may confirm. */
 export interface PreviousResponse {
@@ -17,14 +18,9 @@ export interface PreviousResponse {
   readonly lastModified: string | undefined
 }
 
-export function previousOf({
-  status,
-  headers,
-}: {
-  readonly status: number
-  readonly headers: Headers
-}): PreviousResponse {
-  return { status, headers, etag: lineOf(headers.etag), lastModified: lineOf(headers['last-modified']) }
+export function previousOf({ status, headers, hasOwnTag }: StoredHead): PreviousResponse {
+  const etag = hasOwnTag ? undefined : lineOf(headers.etag)
+  return { status, headers, etag, lastModified: lineOf(headers['last-modified']) }
 }
 
 /** Fields that describe the stored bytes themselves: a 304 has none, so what it says of them is of another body. */
@@ -45,7 +41,7 @@ export function freshenedHeaders(stored: Headers, told: Headers): Headers {
 
 /**
  * Whether a handler's 304 is about what is stored, and not about what its client has: its validators are the stored
- * ones, or it has none and the client asked without any (RFC 9111 §4.3.4).
+ * ones, or it has none and the client asked without any, or for the stored one (RFC 9111 §4.3.4).
  */
 export function isConfirmation(told: Headers, stored: Headers, request: Pick<CacheableRequest, 'header'>): boolean {
   const etag = lineOf(told.etag)
@@ -53,7 +49,9 @@ export function isConfirmation(told: Headers, stored: Headers, request: Pick<Cac
   if (etag !== undefined) return storedTag !== undefined && isSameWeakly(etag, storedTag)
   const modified = lineOf(told['last-modified'])
   if (modified !== undefined) return modified === lineOf(stored['last-modified'])
-  return request.header('if-none-match') === undefined && request.header('if-modified-since') === undefined
+  const asked = request.header('if-none-match')
+  if (asked !== undefined) return asked === storedTag
+  return request.header('if-modified-since') === undefined
 }
 
 /** Fields that a response wants left out of what is stored: those that `no-cache="a, b"` names (RFC 9111 §5.2.2.4). */

@@ -23,6 +23,7 @@ function makeHit({ text = TEXT, headers = {}, entryId = `entry-${entries++}`, ..
     isPublic: false,
     age: 0,
     graceMs: 0,
+    hasOwnTag: false,
     mustValidate: false,
     varies: undefined,
     variant: undefined,

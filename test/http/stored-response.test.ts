@@ -8,6 +8,7 @@ const RESPONSE: StoredResponse = {
   isPublic: false,
   age: 3,
   graceMs: 0,
+  hasOwnTag: false,
   mustValidate: false,
   varies: undefined,
   variant: undefined,

@@ -10,6 +10,7 @@ import type {
 import { CacheDecompressionError } from '../../exceptions.ts'
 import { answersOf, type Answer } from '../../http/answer.ts'
 import type { Hit } from '../../http/lead.ts'
+import { OWN_CONTROL } from '../../http/cache-control.ts'
 import { ResponseCache, type Begun } from '../../http/response-cache.ts'
 import { previousOf, type PreviousResponse } from '../../http/validation.ts'
 import type { MaybePromise } from '../../stores/store.ts'
@@ -174,7 +175,12 @@ export const capturing: onSendHookHandler = function capture(_request, reply, ..
 /** The last onSend hook of a cached route. */
 export const sealing: onSendHookHandler = function seal(_request, reply, ...[payload, done]) {
   const captured = reply[CAPTURE]
-  if (isCapture(captured)) return done(null, sealCapture(captured, reply, payload))
+  if (isCapture(captured)) {
+    const sealed = sealCapture(captured, reply, payload)
+    // It was meant for this cache (RFC 9213 §2.1).
+    if (reply.hasHeader(OWN_CONTROL)) reply.removeHeader(OWN_CONTROL)
+    return done(null, sealed)
+  }
   if (captured === 'plain' || captured === 'untyped') {
     weakenEncoded(reply)
   } else if (captured === 'not modified') {

@@ -57,7 +57,8 @@ export function nameOf(request: CacheableRequest): string {
 
 /** Each part behind its length, as one string without NUL. */
 function tuple(parts: readonly string[]): string {
-  const text = parts.map((part) => `${part.length}:${part}`).join('')
+  let text = ''
+  for (const part of parts) text += `${part.length}:${part}`
   const isPlain = text.length <= LONGEST_VARIANT && !text.includes('\0') && text.isWellFormed()
   return isPlain ? text : `#${createHash('sha256').update(text, 'utf16le').digest('base64url')}`
 }

@@ -7,11 +7,13 @@ import type {
   preHandlerHookHandler,
   RouteOptions,
 } from 'fastify'
+import type { CacheManager } from '../../cache-manager.ts'
 import { CacheDecompressionError } from '../../exceptions.ts'
-import { answersOf, type Answer } from '../../http/answer.ts'
+import { answersOf, type Answer, type Answers } from '../../http/answer.ts'
 import type { Hit } from '../../http/lead.ts'
 import { OWN_CONTROL } from '../../http/cache-control.ts'
 import { ResponseCache, type Begun } from '../../http/response-cache.ts'
+import type { RoutePolicy } from '../../http/route-policy.ts'
 import { previousOf, type PreviousResponse } from '../../http/validation.ts'
 import type { MaybePromise } from '../../stores/store.ts'
 import { beginCapture, capturePayload, sealCapture, type Capture } from './capture.ts'
@@ -88,50 +90,83 @@ export function lookingUp(
   route: RouteOptions,
   spec: CacheSpec<CacheRouteOptions>,
 ): preHandlerHookHandler {
-  const { parts } = spec.cache
-  const policy = routePolicy(route, spec, parts)
-  const responses = new ResponseCache(spec.cache, policy)
-  const answers = answersOf(parts)
-  const mayEncode = compressing(route, spec.cache, [capturing, sealing])
-  return function lookup(request, reply, done) {
-    const fail = (error: unknown): void => done(error as Error)
+  const lookup = new Lookup(app, route, spec)
+  return function look(request, reply, done) {
+    lookup.begin({ request, view: new RequestView(request, spec.options), reply, done })
+  }
+}
+
+/** A request on its way through the lookup. */
+interface Visit {
+  readonly request: FastifyRequest
+  readonly view: RequestView
+  readonly reply: FastifyReply
+  /** Goes on to the handler, or to the error handler. */
+  readonly done: (error?: Error) => void
+}
+
+class Lookup {
+  readonly #app: FastifyInstance
+  readonly #cache: CacheManager
+  readonly #policy: RoutePolicy
+  readonly #responses: ResponseCache
+  readonly #answers: Answers
+  readonly #mayEncode: (reply: FastifyReply) => boolean
+
+  constructor(app: FastifyInstance, route: RouteOptions, spec: CacheSpec<CacheRouteOptions>) {
+    const { cache } = spec
+    this.#app = app
+    this.#cache = cache
+    this.#policy = routePolicy(route, spec, cache.parts)
+    this.#responses = new ResponseCache(cache, this.#policy)
+    this.#answers = answersOf(cache.parts)
+    this.#mayEncode = compressing(route, cache, [capturing, sealing])
+  }
+
+  begin(visit: Visit): void {
+    const { request, view, reply, done } = visit
     try {
-      const view = new RequestView(request, spec.options)
-      const answer = (hit: Hit): MaybePromise<Answer> => answers.to(view, hit, mayEncode(reply))
-      const proceed = (begun: Begun): void => {
-        if (begun.kind === 'hit') return sendHit(begun)
-        if (begun.kind === 'unsatisfied') return sendUnsatisfied(reply)
-        if (begun.kind === 'bypass') applyBypass(reply, begun.reason)
-        else {
-          reply[CAPTURE] = beginCapture({ request: view, reply, lead: begun, answer })
-          if (begun.previous !== undefined) request[REQUEST_CACHE] = { previous: previousOf(begun.previous) }
-        }
-        done()
-      }
-      const sendHit = (hit: Hit): void => {
-        try {
-          const answered = answer(hit)
-          if (answered instanceof Promise) answered.then((later) => send(reply, hit, later)).catch(doWithout)
-          else send(reply, hit, answered)
-        } catch (error) {
-          doWithout(error)
-        }
-      }
-      /** What cannot be decompressed was not written by us, and is of no use to anybody. */
-      const doWithout = (error: unknown): void => {
-        if (!(error instanceof CacheDecompressionError)) return fail(error)
-        parts.telemetry.report(error)
-        proceed({ kind: 'bypass', reason: 'unreadable' })
-      }
-      const lead = refreshOf(responses, request, view)
+      const lead = refreshOf(this.#responses, request, view)
       if (lead === 'another') return void reply.code(503).send()
-      if (lead !== undefined) return proceed(lead)
-      const begun = responses.begin(view, (led) => rerun(app, led, { request, view, policy }))
-      if (begun instanceof Promise) begun.then(proceed, fail)
-      else proceed(begun)
+      if (lead !== undefined) return this.#proceed(visit, lead)
+      const begun = this.#responses.begin(view, (led) => rerun(this.#app, led, { request, view, policy: this.#policy }))
+      if (begun instanceof Promise) begun.then((later) => this.#proceed(visit, later), done)
+      else this.#proceed(visit, begun)
     } catch (error) {
-      fail(error)
+      done(error as Error)
     }
+  }
+
+  #proceed(visit: Visit, begun: Begun): void {
+    const { request, view, reply, done } = visit
+    if (begun.kind === 'hit') return this.#sendHit(visit, begun)
+    if (begun.kind === 'unsatisfied') return sendUnsatisfied(reply)
+    if (begun.kind === 'bypass') {
+      applyBypass(reply, begun.reason)
+    } else {
+      if (begun.previous !== undefined) request[REQUEST_CACHE] = { previous: previousOf(begun.previous) }
+      const answer = (stale: Hit): MaybePromise<Answer> => this.#answers.to(view, stale, this.#mayEncode(reply))
+      reply[CAPTURE] = beginCapture({ request: view, reply, lead: begun, answer })
+    }
+    done()
+  }
+
+  #sendHit(visit: Visit, hit: Hit): void {
+    const { view, reply } = visit
+    try {
+      const answer = this.#answers.to(view, hit, this.#mayEncode(reply))
+      if (!(answer instanceof Promise)) return send(reply, hit, answer)
+      answer.then((later) => send(reply, hit, later)).catch((error: unknown) => this.#doWithout(visit, error))
+    } catch (error) {
+      this.#doWithout(visit, error)
+    }
+  }
+
+  /** What cannot be decompressed was not written by us, and is of no use to anybody: the handler runs. */
+  #doWithout(visit: Visit, error: unknown): void {
+    if (!(error instanceof CacheDecompressionError)) return visit.done(error as Error)
+    this.#cache.parts.telemetry.report(error)
+    this.#proceed(visit, { kind: 'bypass', reason: 'unreadable' })
   }
 }
 

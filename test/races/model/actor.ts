@@ -2,8 +2,9 @@
 import { createCache, RedisConnectionError, type CacheManager, type GetOrSetOptions } from '../../../src/index.ts'
 import { ModelClient } from './client.ts'
 import type { Cached, Database, HasHeard, Reader } from './database.ts'
-import type { Place, Step } from './network.ts'
+import type { Place } from './network.ts'
 import { KEYS, LEASE_MS, MAX_STALENESS_MS, type Invalidation, type LoadStyle, type Operation } from './program.ts'
+import type { Step } from './step.ts'
 
 const SILENT = { info: () => {}, warn: () => {}, error: () => {} }
 const TAG = 't'

@@ -3,7 +3,8 @@
  * takes it as one that the user brought. So everything above the client is the library's own.
  */
 import { EventEmitter } from 'node:events'
-import { Wire, type Answer, type Argument, type Place, type Step } from './network.ts'
+import { Wire, type Answer, type Argument, type Place } from './network.ts'
+import type { Step } from './step.ts'
 
 type Role = 'commands' | 'ear'
 

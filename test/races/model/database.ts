@@ -100,12 +100,12 @@ export class Database {
   /**
    * What is wrong with what a read was handed, if anything is.
    *
-   * @param isCutOff its process could not reach Redis meanwhile: it shares loads that nobody confirms
+   * @param isCutOff its process could not reach Redis meanwhile: it shares loads of its own that nobody confirms
    */
   fault(reading: Reading, handed: Cached | undefined, isCutOff: boolean): string | undefined {
     const { key, process, least, because } = reading
     if (handed === undefined || because === undefined || handed.version >= least) return undefined
-    if (isCutOff && !because.by.startsWith(process)) return undefined
+    if (isCutOff && handed.by.startsWith(process) && !because.by.startsWith(process)) return undefined
     // A set that was not done when the invalidation began wins by definition.
     const stored = this.#sets.get(handed.by)
     if (stored !== undefined && stored.settledAt > because.beganAt) return undefined

@@ -7,9 +7,10 @@
  */
 import { Actor } from './actor.ts'
 import { Database, type HasHeard } from './database.ts'
-import { Ages, NEXT, TIME, type Step } from './network.ts'
+import { Ages } from './network.ts'
 import { PROCESSES, tellFault, tellOperation, type Fault, type Program } from './program.ts'
 import { ModelServer } from './server.ts'
+import { NEXT, TIME, type Step } from './step.ts'
 import { Abridger } from './words.ts'
 import { actAs, dueTimers, fire, nextDueAt, now, pass, resetTime, settle } from './time.ts'
 

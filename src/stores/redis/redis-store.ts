@@ -113,11 +113,13 @@ export class RedisStore implements Store {
     })
     connection.greet({
       say: () => {
-        const keys = this.#keys([META])
+        const keys = this.#keys([META, HOLDS])
         const args = [this.#call(), options.onFailover === 'invalidate' ? '1' : '']
         return ['EVAL', GREET.lua, String(keys.length), ...keys, ...args]
       },
       onRefused: (cause) => onFault(new CacheException(UNKNOWN_SERVER, { cause })),
+      // What is heard there is no news either.
+      onUnserved: (reason) => this.#coherence?.reconnect(reason),
     })
   }
 

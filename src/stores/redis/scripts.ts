@@ -324,17 +324,32 @@ return reply
 `)
 
 /**
- * GREET: the first thing said on every new connection, before any read. Another server answers than before (restart,
- * failover): it may have forgotten invalidations, so a new epoch begins. KEYS w t x meta · ARGV call, '1' (or '': trust).
+ * GREET: the first thing said on every new connection; nothing is read before it was answered. Another server answers
+ * than before (restart, failover): it may have forgotten invalidations, so a new epoch begins.
+ *
+ * KEYS w t x meta holds · ARGV call, '1' (or '': trust). Replies 0 (the same server) or 1 (another one); `READONLY` on a
+ * replica, whatever it knows; `NOPERM` if the server does not say which one it is.
  */
 export const GREET: Script = defineScript(`${PRELUDE}
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-local known = redis.call('HGET', KEYS[4], 'run')
-if not run or known == run then return 0 end
-redis.call('HSET', KEYS[4], 'run', run)
--- nor is it known whether an unknown one (FLUSHALL forgot it) is the same
+-- any write tells a replica; this one takes nothing away, and after it a full Redis lets the others pass
+local probe = redis.pcall('ZREMRANGEBYSCORE', KEYS[5], '-inf', text(now()))
+if type(probe) == 'table' and string.find(probe.err or '', 'READONLY', 1, true) then
+  return redis.error_reply("READONLY it is a replica that takes no writes")
+end
 if ARGV[2] ~= '1' then return 0 end
+
+local info = redis.pcall('INFO', 'server')
+local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
+if not run then return redis.error_reply('NOPERM INFO: ' .. (type(info) == 'table' and info.err or 'no run_id')) end
+if peek('HGET', KEYS[4], 'run') == run then return 0 end
+
+-- nor is it known whether an unknown one (FLUSHALL forgot it) is the same. First of all nothing is valid any more:
+-- whatever fails after this, nothing comes back
 redis.call('DEL', W)
+if type(redis.pcall('HSET', KEYS[4], 'run', run)) == 'table' then
+  redis.call('DEL', KEYS[4])
+  redis.call('HSET', KEYS[4], 'run', run)
+end
 watermark()
 return 1
 `)

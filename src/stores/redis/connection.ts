@@ -8,11 +8,11 @@
  * Nothing here keeps the process alive but commands in flight: an application that forgets `close()` can still end.
  */
 import { createHash } from 'node:crypto'
+import { RedisReplyError } from '../../exceptions.ts'
 import type { Argument, RedisPort, Reply, ServerOptions } from './client.ts'
 import { openIoredis } from './ioredis.ts'
 import { Link, type LinkOptions } from './link.ts'
 import { adoptClient } from './open-client.ts'
-import { RedisReplyError } from './reply-error.ts'
 import type { Subscriber } from './subscriber.ts'
 import { subscriberFor } from './subscribers.ts'
 

@@ -20,9 +20,9 @@
  * (the answers of a connection come in order). Our own connection is then dropped and made anew; a client of the user's
  * is asked with PING until it answers, and counts as down meanwhile.
  */
-import { RedisConnectionError } from '../../exceptions.ts'
+import { RedisConnectionError, RedisReplyError } from '../../exceptions.ts'
 import type { Argument, PortListener, RedisPort, Reply } from './client.ts'
-import { isUnserved, reasonOf, RedisReplyError, toException, withoutArguments } from './reply-error.ts'
+import { isUnserved, reasonOf, toException, withoutArguments } from './reply-error.ts'
 
 export interface LinkOptions {
   readonly commandTimeoutMs: number
@@ -211,10 +211,11 @@ export class Link implements PortListener {
         const exception = toException(error as Error, nameOf(pending.args), this.#options.name)
         if (!(exception instanceof RedisConnectionError)) this.#onAnswer()
         const isLeft = isUnserved(error as Error) && (this.#state === 'up' || this.#state === 'greeting')
-        if (!pending.isSettled) this.#settle(pending).reject(exception)
-        if (!isLeft) return
-        this.leave(error as Error)
-        this.#options.onUnserved?.(error as Error)
+        const settled = pending.isSettled ? undefined : this.#settle(pending)
+        // The others are told where they are, this one what it was answered.
+        if (isLeft) this.leave(error as Error)
+        settled?.reject(exception)
+        if (isLeft) this.#options.onUnserved?.(error as Error)
       },
     )
   }

@@ -1,15 +1,5 @@
 /** What a failed command becomes: an error reply of Redis, or the fault of a connection. Never with arguments in it. */
-import { CacheException, RedisConnectionError } from '../../exceptions.ts'
-
-/** Redis answered with an error; `replyCode` is its first word: `WRONGTYPE`, `OOM`, `NOSCRIPT`, `READONLY`, `ERR`. */
-export class RedisReplyError extends CacheException {
-  readonly replyCode: string
-
-  constructor(message: string, replyCode: string) {
-    super(message)
-    this.replyCode = replyCode
-  }
-}
+import { RedisConnectionError, RedisReplyError, type CacheException } from '../../exceptions.ts'
 
 /** An error reply begins with its code; errors of Node and of the clients do not. */
 const REPLY_CODE = /^([A-Z][A-Z0-9]+) /

@@ -279,24 +279,35 @@ return redis.call('PEXPIRE', KEYS[4], ARGV[4])
  */
 const YOUTH_MS = 500
 
+/** Beyond so many names on hold everything is, until the last of them ends. */
+const MAX_HOLDS = 10_000
+
 /**
- * INVALIDATE: give each name a new stamp, and for `holdMs` refuse all fills that bear one of them.
+ * INVALIDATE: give each name a new stamp, and for `holdMs` refuse all fills that bear one of them. A full Redis takes it
+ * too: what it adds is bounded, and a script whose first write takes something away is let finish.
  *
  * KEYS w t x holds · ARGV call, stampsMs, '~' (soft) or '', holdMs, names...
  * Forgets the stamps that are older than stampsMs or too many, at most 100 more than it gives; the floor rises to them.
  * Replies `[epoch, before, seq, floor, staleness]`: the seq until then, and the longest that anybody's L1 may lag (ms).
  */
 export const INVALIDATE: Script = defineScript(`${PRELUDE}
-local epoch, floor, seq, staleness = watermark()
 local time = now()
+redis.pcall('ZREMRANGEBYSCORE', KEYS[4], '-inf', text(time))
+local epoch, floor, seq, staleness = watermark()
 local stamped = math.max(time, seq + 1)
 local holdMs = tonumber(ARGV[4])
-if holdMs > 0 then redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', text(time)) end
 for i = 5, #ARGV do
   redis.call('ZADD', T, text(stamped), ARGV[3] .. ARGV[i])
   if holdMs > 0 then redis.call('ZADD', KEYS[4], 'GT', text(time + holdMs * 1000), ARGV[i]) end
 end
-if holdMs > redis.call('PTTL', KEYS[4]) then redis.call('PEXPIRE', KEYS[4], holdMs) end
+if holdMs > 0 then
+  local last = redis.call('ZRANGE', KEYS[4], -1, -1, 'WITHSCORES')[2]
+  if redis.call('ZCARD', KEYS[4]) > ${MAX_HOLDS} then
+    redis.call('DEL', KEYS[4])
+    redis.call('ZADD', KEYS[4], last, '*')
+  end
+  redis.call('PEXPIRE', KEYS[4], text(math.ceil((tonumber(last) - time) / 1000)))
+end
 
 local horizon = time - tonumber(ARGV[2]) * 1000
 local excess = redis.call('ZCARD', T) - ${MAX_STAMPS}

@@ -1,8 +1,8 @@
 /** What a failed command says, and what it keeps to itself. */
 import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { CacheException, RedisConnectionError } from '../../../src/exceptions.ts'
-import { RedisReplyError, reasonOf, toException, withoutArguments } from '../../../src/stores/redis/reply-error.ts'
+import { CacheException, RedisConnectionError, RedisReplyError } from '../../../src/exceptions.ts'
+import { reasonOf, toException, withoutArguments } from '../../../src/stores/redis/reply-error.ts'
 
 const convert = (message: string): CacheException => toException(new Error(message), 'SET', 'Redis at a:1')
 
@@ -18,7 +18,11 @@ describe('an error reply', () => {
     expect(exception).toBeInstanceOf(RedisReplyError)
     expect(exception).toBeInstanceOf(CacheException)
     expect(exception).not.toBeInstanceOf(RedisConnectionError)
-    expect(exception).toMatchObject({ replyCode, code: 'ERR_CACHE', message: `Redis at a:1 refused SET: ${message}` })
+    expect(exception).toMatchObject({
+      replyCode,
+      code: 'ERR_CACHE_REDIS_REPLY',
+      message: `Redis at a:1 refused SET: ${message}`,
+    })
   })
 
   test.each([

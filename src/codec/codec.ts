@@ -103,12 +103,12 @@ function toEntry(header: EntryHeader, body: Buffer): Entry {
   if (isJson(header.kind) && !isParsable(body)) {
     throw new CacheDeserializationError('stored entry: expected fewer parts in a value')
   }
-  const { value, shareable, plain } = deserialize(header.kind, body)
+  const { value, shareable, plain, bytes } = deserialize(header.kind, body)
   return {
     value,
     shareable,
     plain,
-    bytes: body.length,
+    bytes,
     entryId: header.entryId,
     parentId: header.parentId,
     seq: header.seq,

@@ -17,11 +17,13 @@ import { handOut, loadedFrom, valueOf, type Loaded } from './loaded.ts'
 import type { Acquired, Lease, MaybePromise, Store, Verdict, Watch } from './stores/store.ts'
 import type { About, Telemetry } from './telemetry.ts'
 
-/** What those who joined are told: a result they may use, or to ask anew. */
-type Outcome = Loaded | 'anew'
+/** What those who joined are told: a result they may use, to ask anew, or that it is its leader's alone. */
+type Outcome = Loaded | 'anew' | 'alone'
 
 interface Led extends Loaded {
   readonly outcome: Outcome | Promise<Outcome>
+  /** It cannot be kept, and so not be shared either. */
+  readonly isPrivate?: boolean
 }
 
 /** The right to load, an entry that another process was quicker to fill, or neither. */
@@ -104,8 +106,7 @@ export class Loads {
       const claim = await this.#claim(request, 0)
       if (typeof claim !== 'object' || !('token' in claim)) return
       const flight = this.#take(request, claim)
-      flight.hold()
-      await flight.outcome
+      await flight.wait(flight.outcome, this.#refreshPatience(request))
     } catch (error) {
       // The stale entry stays where it is, and the next caller tries again.
       this.#options.telemetry.events.emit('error', { error, key, namespace })
@@ -114,25 +115,31 @@ export class Loads {
     }
   }
 
+  /**
+   * A refresh that hangs is given up, so that another caller's may follow: it is abandoned, and the next heartbeat gives
+   * its lease back. Twice as long as the last load took it may always take, or what loads slowly would never be refreshed.
+   */
+  #refreshPatience({ key, namespace, found }: LoadRequest): Patience {
+    const ms = Math.max(this.#options.waitMs, 2 * (found?.loadMs ?? 0))
+    const late = (): Error => new LoadTimeoutError(`no refresh within ${ms} ms`, { key, namespace })
+    return { signal: undefined, until: performance.now() + ms, late, mayGoOn: false }
+  }
+
   async #ask(request: LoadRequest, patience: Patience): Promise<Loaded> {
     const { signal } = patience
-    // Whoever came before the load began has its leader's right to what it loads, overtaken or not.
-    const early = (led: Led): Outcome | Promise<Outcome> =>
-      led.source === 'load' ? { ...led, source: 'joined' } : led.outcome
     const askedAt = performance.now()
     let isCutOff = request.isCutOff === true
     let hasWaited = false
     for (;;) {
       signal?.throwIfAborted()
       const beside = hasWaited ? this.#beside.get(request.id) : undefined
-      const joined = beside !== undefined && beside.beganAt > askedAt ? beside : this.#joinable(request, isCutOff)
+      const joined = beside !== undefined && beside.beganAt > askedAt ? beside : this.#joinable(request)
       if (joined === undefined) {
         const flight = this.#take({ ...request, hasWaited }, isCutOff ? 'cut off' : undefined)
         return await flight.wait(flight.value, patience)
       }
       this.#options.telemetry.counters.of(request.namespace).coalesced++
-      const isEarly = joined.phase === 'claiming' || joined === beside
-      const awaited = isEarly ? joined.value.then(early) : joined.outcome
+      const awaited = awaitedOf(joined, askedAt, isCutOff)
       const outcome = await joined.wait(awaited, this.#bounded(patience, joined)).catch((error: unknown) => {
         if (error !== WAITED_OUT) throw error
         return 'waited out' as const
@@ -143,6 +150,10 @@ export class Loads {
         if (joined === beside) this.#beside.delete(request.id)
         hasWaited = true
         continue
+      }
+      if (outcome === 'alone') {
+        const own = this.#take({ ...request, isAlone: true })
+        return await own.wait(own.value, patience)
       }
       if (outcome !== 'anew') return outcome
       const found = await this.find(request)
@@ -158,27 +169,21 @@ export class Loads {
     return until < patience.until ? { ...patience, until, late: () => WAITED_OUT } : patience
   }
 
-  #joinable(request: LoadRequest, isCutOff: boolean): Flight<Led, Outcome> | undefined {
-    if (request.isForced === true || request.isAlone === true) return undefined
-    const flight = this.flights.get(request.id)
-    // One that everybody else has left is about to fail.
-    if (flight === undefined || flight.isAbandoned) return undefined
-    return flight.phase === 'cut off' && !isCutOff ? undefined : flight
+  #joinable(request: LoadRequest): Flight<Led, Outcome> | undefined {
+    return request.isForced === true || request.isAlone === true ? undefined : this.flights.get(request.id)
   }
 
   #take(request: LoadRequest, claim?: Claim): Flight<Led, Outcome> {
-    const flight = new Flight<Led, Outcome>(
-      request.parentId,
-      async (self) => {
-        try {
-          return await this.#lead(request, self, claim)
-        } finally {
-          this.flights.close(request.id, self)
-          if (this.#beside.get(request.id) === self) this.#beside.delete(request.id)
-        }
-      },
-      (led) => led.outcome,
-    )
+    const close = (self: Flight<Led, Outcome>): void => {
+      this.flights.close(request.id, self)
+      if (this.#beside.get(request.id) === self) this.#beside.delete(request.id)
+    }
+    const flight = new Flight<Led, Outcome>({
+      parentId: request.parentId,
+      take: (self) => this.#lead(request, self, claim).finally(() => close(self)),
+      outcomeOf: (led) => led.outcome,
+      onAbandoned: close,
+    })
     if (request.isAlone !== true) this.flights.add(request.id, flight)
     return flight
   }
@@ -297,17 +302,19 @@ export class Loads {
   #keep(request: LoadRequest, load: Load, lease: Lease | undefined): Led {
     const draft = this.#draft(request, load, lease)
     const { value, shareable } = draft === undefined ? { value: load.value, shareable: true } : valueOf(draft)
-    const joined = { value, shareable, entry: undefined, source: 'joined' } as const
-    if (lease === undefined) return { value, shareable, entry: undefined, source: 'load', outcome: joined }
+    // What cannot be copied cannot be shared: one caller would change it under another's feet.
+    const joined: Outcome = draft === undefined ? 'alone' : { value, shareable, entry: undefined, source: 'joined' }
+    const isPrivate = draft === undefined
+    if (lease === undefined) return { value, shareable, entry: undefined, source: 'load', outcome: joined, isPrivate }
 
     const isNothing = load.value === undefined && request.negativeTtlMs === undefined
     const kept = load.isSkipped || isNothing ? undefined : draft
     const entry = kept && { seq: lease.seq, epoch: lease.epoch, ...kept }
     const outcome = this.#end(request, lease, { tags: load.tags, draft: kept }).then((verdict) => {
-      if (verdict === 'stored') return { ...joined, entry }
-      return verdict === 'released' ? joined : 'anew'
+      if (verdict === 'stored' && joined !== 'alone') return { ...joined, entry }
+      return verdict === 'released' || joined === 'alone' ? joined : 'anew'
     })
-    return { value, shareable, entry, source: 'load', outcome }
+    return { value, shareable, entry, source: 'load', outcome, isPrivate }
   }
 
   /** The entry that a load becomes, should it be stored; undefined if it cannot be. */
@@ -357,4 +364,22 @@ export class Loads {
   #freshness(entry: Entry): Freshness {
     return freshness(entry, this.#options.clock.now())
   }
+}
+
+/** What a caller who joined waits for. */
+function awaitedOf(joined: Flight<Led, Outcome>, askedAt: number, isCutOff: boolean): Promise<Outcome> {
+  // Whoever asked before the load began has its leader's right to what it loads, overtaken or not.
+  if (joined.phase === 'claiming' || joined.beganAt > askedAt) return joined.value.then(shared)
+  // Nobody will confirm it: only those share it whom the store does not answer either. The others wait for its end, so
+  // that one load runs at a time, and share the next one, which begins after they asked.
+  if (joined.phase === 'cut off' && !isCutOff) return joined.value.then(askAnew, askAnew)
+  return joined.outcome
+}
+
+function shared(led: Led): Outcome | Promise<Outcome> {
+  return led.source === 'load' && !led.isPrivate ? { ...led, source: 'joined' } : led.outcome
+}
+
+function askAnew(): Outcome {
+  return 'anew'
 }

@@ -273,6 +273,54 @@ describe('Redis', () => {
     await expect.poll(() => cache.get('b')).toBe('new')
   })
 
+  describe('is full: it can be read, and takes no writes', () => {
+    beforeEach(async () => {
+      await server.call('CONFIG', 'SET', 'maxmemory', '1mb')
+    })
+    afterEach(() => server.call('CONFIG', 'SET', 'maxmemory', '0'))
+
+    test('one load runs at a time: those who came while it ran share the next one', async () => {
+      const loader = new Loader()
+      const first = cache.getOrSet('full', loader.load)
+      const run = await loader.started()
+      const later = Array.from({ length: 50 }, () => cache.getOrSet('full', loader.load))
+      await expect.poll(() => cache.getStatistics().coalesced).toBe(50)
+      expect(loader.runs).toHaveLength(1)
+      run.resolve('first')
+      const next = await loader.started(2)
+      next.resolve('next')
+      expect(await first).toBe('first')
+      expect(new Set(await Promise.all(later))).toEqual(new Set(['next']))
+      expect(loader.runs).toHaveLength(2)
+    })
+
+    test('who comes after an invalidation by another process is handed what was read after it', async () => {
+      const loader = new Loader()
+      const first = cache.getOrSet('full', loader.load, { tags: ['red'] })
+      const run = await loader.started()
+      await make(server.url).invalidateTags('red')
+      const later = cache.getOrSet('full', loader.load, { tags: ['red'] })
+      run.resolve('old')
+      const next = await loader.started(2)
+      next.resolve('new')
+      expect(await later).toBe('new')
+      expect(await first).toBe('old')
+    })
+
+    test('a load that fails does not fail those who came too late for it', async () => {
+      const loader = new Loader()
+      const first = cache.getOrSet('full', loader.load)
+      const run = await loader.started()
+      const later = cache.getOrSet('full', loader.load)
+      await expect.poll(() => cache.getStatistics().coalesced).toBe(1)
+      run.reject(new Error('down'))
+      await expect(first).rejects.toThrow('down')
+      const next = await loader.started(2)
+      next.resolve('next')
+      expect(await later).toBe('next')
+    })
+  })
+
   test('closing while a load is under way hands out the load', async () => {
     const loader = new Loader()
     const own = cache.getOrSet('b', loader.load)

@@ -7,6 +7,7 @@
  */
 import type { Clock } from './clock.ts'
 import { snapshot } from './codec/snapshot.ts'
+import { within } from './deadline.ts'
 import { toMs } from './duration.ts'
 import { freshness, lifeOf, newDraft, type Entry, type EntryDraft, type Freshness, type Windows } from './entry.ts'
 import { LoadTimeoutError } from './exceptions.ts'
@@ -50,6 +51,8 @@ export interface LoadsOptions {
   readonly leaseMs: number
   readonly waitMs: number
   readonly maxTtlMs: number
+  /** How long the store may take in all before the loader is run without it. */
+  readonly storeMs: number
   /** A fault of the store rejects; otherwise the load goes on without the store. */
   readonly isStrict: boolean
 }
@@ -219,7 +222,7 @@ export class Loads {
     let pauseMs = FIRST_PAUSE_MS
     try {
       for (;;) {
-        const acquired = await this.#acquire(request, seen)
+        const acquired = await (watch === undefined ? this.#acquireInTime(request, seen) : this.#acquire(request, seen))
         if (acquired.outcome === 'lead') return acquired.lease
         if (acquired.outcome === 'hit') {
           if (this.#freshness(acquired.entry) === 'fresh') return acquired.entry
@@ -239,6 +242,16 @@ export class Loads {
     } finally {
       watch?.stop()
     }
+  }
+
+  /** Within what is left of the caller's time for the store: a slow one shall not take it twice. */
+  #acquireInTime(request: LoadRequest, seen: string | undefined): Promise<Acquired> {
+    const { askedAt } = request
+    const acquiring = this.#acquire(request, seen)
+    if (askedAt === undefined) return acquiring
+    return within(acquiring, { since: askedAt, budgetMs: this.#options.storeMs }, (late) => {
+      if (late.outcome === 'lead') void this.#end(request, late.lease, { tags: request.tags })
+    })
   }
 
   async #acquire({ id, tags, parentId, windows, isForced }: LoadRequest, seen: string | undefined): Promise<Acquired> {

@@ -6,7 +6,7 @@ import {
   type CacheConfig,
   type CacheManager,
 } from 'tidemark'
-import { ManualClock } from 'tidemark/testing'
+import { ManualClock, startFaultProxy } from 'tidemark/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { Loader } from './helpers/loader.ts'
 import { startRedis, type RedisServer } from './helpers/redis.ts'
@@ -271,6 +271,21 @@ describe('Redis', () => {
     expect(await next).toBe('new')
     expect(await cutOff).toBe('old')
     await expect.poll(() => cache.get('b')).toBe('new')
+  })
+
+  describe('is slow, and alive', () => {
+    test('getOrSet has one deadline for all that it asks, and leaves no lease behind', async () => {
+      const proxy = await startFaultProxy({ target: server })
+      const { host, port } = proxy
+      const slow = make('', {}, { redis: { host, port, socketTimeout: '1s' } })
+      await slow.getOrSet('warm', () => 1)
+      proxy.delay({ down: 700 })
+      const startedAt = performance.now()
+      expect(await slow.getOrSet('slow', () => 1)).toBe(1)
+      expect(performance.now() - startedAt).toBeLessThan(1350)
+      await expect.poll(() => server.call('KEYS', '*l::slow'), { timeout: 5000 }).toEqual([])
+      await proxy.close()
+    })
   })
 
   describe('is full: it can be read, and takes no writes', () => {

@@ -32,7 +32,7 @@ export const ROWS: readonly (readonly string[])[] = [
   // 2 bytes
   ['codec/'],
   // 1 leaves
-  ['entry.ts', 'key.ts', 'duration.ts', 'clock.ts', 'exceptions.ts', 'events.ts', 'token.ts'],
+  ['entry.ts', 'key.ts', 'duration.ts', 'clock.ts', 'exceptions.ts', 'events.ts', 'token.ts', 'deadline.ts'],
 ]
 
 /** The leaves are the only ones in a row that may know each other. */

@@ -105,6 +105,11 @@ export class RedisConnection {
     return this.#primary.port.kind
   }
 
+  /** The deadline of one command. */
+  get commandTimeoutMs(): number {
+    return this.#options.commandTimeoutMs
+  }
+
   /** The number of the database that commands go to. */
   get db(): number {
     return this.#primary.port.db

@@ -5,6 +5,7 @@
  */
 import type { Clock } from '../../clock.ts'
 import { STAMP_BYTES, readEntryId, type Codec } from '../../codec/codec.ts'
+import { within } from '../../deadline.ts'
 import type { Entry, EntryDraft } from '../../entry.ts'
 import { CacheException } from '../../exceptions.ts'
 import { newEpoch, newToken } from '../../token.ts'
@@ -124,11 +125,14 @@ export class RedisStore implements Store {
   }
 
   async read(id: string, parentId?: string): Promise<Entry | undefined> {
+    const since = performance.now()
     if (!this.#undelivered.isEmpty) await this.#undelivered.replay()
     const raw = await this.#reads.read(this.#root + id, parentId === undefined ? undefined : this.#root + parentId)
     if (raw.entry === null) return undefined
     this.#listener?.onBytes(raw.entry.length, 0)
-    const entry = await this.#reader.entry(raw.entry, id, this.#mirror.parse(raw.watermark))
+    // It may take a SYNC to judge it.
+    const judging = this.#reader.entry(raw.entry, id, this.#mirror.parse(raw.watermark))
+    const entry = await within(judging, { since, budgetMs: this.connection.commandTimeoutMs })
     if (entry === undefined || this.#isDoomed(entry, id, parentId)) return undefined
     if (parentId === undefined) return entry
     return raw.parent !== null && entry.parentId === readEntryId(raw.parent) ? entry : undefined

@@ -22,10 +22,10 @@ const MAX_TIMER_MS = 2 ** 31 - 1
 export interface FlightOptions<T, O> {
   readonly parentId: string | undefined
   /** Runs the load; the flight's signal aborts when nobody waits for it any more. */
-  take(flight: Flight<T, O>): Promise<T>
-  outcomeOf(value: T): O | Promise<O>
+  readonly take: (flight: Flight<T, O>) => Promise<T>
+  readonly outcomeOf: (value: T) => O | Promise<O>
   /** Everybody has left it, and it may never end. */
-  onAbandoned(flight: Flight<T, O>): void
+  readonly onAbandoned: (flight: Flight<T, O>) => void
 }
 
 /** One load under way. `T` is what its leader is handed, `O` what those who joined are told once the store answered. */

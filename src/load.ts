@@ -12,20 +12,12 @@ import { toMs } from './duration.ts'
 import { freshness, lifeOf, newDraft, type Entry, type EntryDraft, type Freshness, type Windows } from './entry.ts'
 import { LoadTimeoutError } from './exceptions.ts'
 import { Flight, Flights, type Patience } from './flight.ts'
+import { awaitedOf, type Led, type Outcome } from './joining.ts'
 import { assertTag, tagStamp } from './key.ts'
 import type { LoadControl, LoadRequest } from './load-request.ts'
 import { handOut, loadedFrom, valueOf, type Loaded } from './loaded.ts'
 import type { Acquired, Lease, MaybePromise, Store, Verdict, Watch } from './stores/store.ts'
 import type { About, Telemetry } from './telemetry.ts'
-
-/** What those who joined are told: a result they may use, to ask anew, or that it is its leader's alone. */
-type Outcome = Loaded | 'anew' | 'alone'
-
-interface Led extends Loaded {
-  readonly outcome: Outcome | Promise<Outcome>
-  /** It cannot be kept, and so not be shared either. */
-  readonly isPrivate?: boolean
-}
 
 /** The right to load, an entry that another process was quicker to fill, or neither. */
 type Claim = Lease | Entry | 'busy' | 'cut off'
@@ -377,22 +369,4 @@ export class Loads {
   #freshness(entry: Entry): Freshness {
     return freshness(entry, this.#options.clock.now())
   }
-}
-
-/** What a caller who joined waits for. */
-function awaitedOf(joined: Flight<Led, Outcome>, askedAt: number, isCutOff: boolean): Promise<Outcome> {
-  // Whoever asked before the load began has its leader's right to what it loads, overtaken or not.
-  if (joined.phase === 'claiming' || joined.beganAt > askedAt) return joined.value.then(shared)
-  // Nobody will confirm it: only those share it whom the store does not answer either. The others wait for its end, so
-  // that one load runs at a time, and share the next one, which begins after they asked.
-  if (joined.phase === 'cut off' && !isCutOff) return joined.value.then(askAnew, askAnew)
-  return joined.outcome
-}
-
-function shared(led: Led): Outcome | Promise<Outcome> {
-  return led.source === 'load' && !led.isPrivate ? { ...led, source: 'joined' } : led.outcome
-}
-
-function askAnew(): Outcome {
-  return 'anew'
 }

@@ -27,20 +27,11 @@ export function isParsable(json: Buffer): boolean {
   if (json.length <= HARMLESS_BYTES) return true
   let bytes = 0
   for (let i = 0; i < json.length; i++) {
-    switch (json[i]) {
-      case QUOTE:
-        i = endOfString(json, i + 1)
-        break
-      case OPEN_BRACE:
-      case OPEN_BRACKET:
-        bytes += CONTAINER_BYTES
-        break
-      case COMMA:
-        bytes += ELEMENT_BYTES
-        break
-      case COLON:
-        bytes += PROPERTY_BYTES
-    }
+    const byte = json[i]
+    if (byte === QUOTE) i = endOfString(json, i + 1)
+    else if (byte === COMMA) bytes += ELEMENT_BYTES
+    else if (byte === COLON) bytes += PROPERTY_BYTES
+    else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) bytes += CONTAINER_BYTES
   }
   return bytes <= MAX_STRUCTURE_BYTES
 }

@@ -5,6 +5,7 @@
  */
 import type { Clock } from '../../clock.ts'
 import { STAMP_BYTES, readEntryId, type Codec } from '../../codec/codec.ts'
+import { within } from '../../deadline.ts'
 import type { Entry, EntryDraft } from '../../entry.ts'
 import { CacheException } from '../../exceptions.ts'
 import { newEpoch, newToken } from '../../token.ts'
@@ -109,25 +110,31 @@ export class RedisStore implements Store {
         // Its own message is no news here, and a load that should have been fenced may have been kept meanwhile.
         this.#tier?.onRemoved(ids)
       },
-      invalidate: (stamps, soft) => this.#invalidate(stamps, { soft }),
+      invalidate: (stamps, how) => this.#invalidate(stamps, how),
     })
     connection.greet({
       say: () => {
-        const keys = this.#keys([META])
+        const keys = this.#keys([META, HOLDS])
         const args = [this.#call(), options.onFailover === 'invalidate' ? '1' : '']
         return ['EVAL', GREET.lua, String(keys.length), ...keys, ...args]
       },
       onRefused: (cause) => onFault(new CacheException(UNKNOWN_SERVER, { cause })),
+      // What is heard there is no news either.
+      onUnserved: (reason) => this.#coherence?.reconnect(reason),
     })
   }
 
   async read(id: string, parentId?: string): Promise<Entry | undefined> {
+    const since = performance.now()
     if (!this.#undelivered.isEmpty) await this.#undelivered.replay()
     const raw = await this.#reads.read(this.#root + id, parentId === undefined ? undefined : this.#root + parentId)
     if (raw.entry === null) return undefined
     this.#listener?.onBytes(raw.entry.length, 0)
-    const entry = await this.#reader.entry(raw.entry, id, this.#mirror.parse(raw.watermark))
-    if (entry === undefined || parentId === undefined) return entry
+    // It may take a SYNC to judge it.
+    const judging = this.#reader.entry(raw.entry, id, this.#mirror.parse(raw.watermark))
+    const entry = await within(judging, { since, budgetMs: this.connection.commandTimeoutMs })
+    if (entry === undefined || this.#isDoomed(entry, id, parentId)) return undefined
+    if (parentId === undefined) return entry
     return raw.parent !== null && entry.parentId === readEntryId(raw.parent) ? entry : undefined
   }
 
@@ -145,7 +152,8 @@ export class RedisStore implements Store {
       this.#listener?.onBytes(bytes.length, 0)
       const entry = await this.#reader.entry(bytes, id, this.#mirror.parse(watermark))
       const isChild = options.parentId !== undefined
-      if (entry !== undefined && (!isChild || entry.parentId === parentEntryId.toString('hex'))) {
+      const isOfParent = !isChild || entry?.parentId === parentEntryId.toString('hex')
+      if (entry !== undefined && isOfParent && !this.#isDoomed(entry, id, options.parentId)) {
         return { outcome: 'hit', entry }
       }
       // What stands there is of no use: ask again, for the right to replace it.
@@ -219,7 +227,7 @@ export class RedisStore implements Store {
       // Every process either hears of it before its knowledge is older than that, or stops to serve from its memory.
       if (options.strict === true) await wholly(stalenessMs)
     } catch (error) {
-      this.#undelivered.addStamps(stamps, options.soft === true)
+      this.#undelivered.addStamps(stamps, options)
       throw error
     }
   }
@@ -237,9 +245,11 @@ export class RedisStore implements Store {
   }
 
   /** How an entry stands that was kept in memory; undefined if what is known of invalidations is not current. */
-  judge(entry: Entry): Validity | undefined {
-    const isCurrent = this.#undelivered.isEmpty && this.#coherence?.isCurrent() === true
-    return isCurrent ? this.#mirror.judgeKept(entry) : undefined
+  judge(entry: Entry, id: string, parentId: string | undefined): Validity | undefined {
+    // Out of reach is not current; refused is what was named, and nothing else.
+    const isDelivered = this.#undelivered.isEmpty || this.#undelivered.isRefused
+    if (!isDelivered || this.#coherence?.isCurrent() !== true) return undefined
+    return this.#isDoomed(entry, id, parentId) ? undefined : this.#mirror.judgeKept(entry)
   }
 
   ping(): Promise<boolean> {
@@ -254,6 +264,14 @@ export class RedisStore implements Store {
     this.#undelivered.close()
     await this.#coherence?.close()
     await this.connection.close()
+  }
+
+  /** True for what was to be invalidated, though Redis does not know it yet. */
+  #isDoomed({ tags }: Entry, id: string, parentId: string | undefined): boolean {
+    if (this.#undelivered.isEmpty) return false
+    return (
+      this.#undelivered.concerns(id, tags) || (parentId !== undefined && this.#undelivered.concerns(parentId, tags))
+    )
   }
 
   /** How long the memory of other processes may lag behind, in milliseconds. */

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createCache, RedisConnectionError, RedisReplyError, type CacheManager } from 'tidemark'
 import { startFaultProxy, type FaultProxy } from 'tidemark/testing'
+import { Undelivered } from '../../../src/stores/redis/undelivered.ts'
 import { startRedis, type RedisServer } from '../../helpers/redis.ts'
 
 const SILENT = { info: () => {}, warn: () => {}, error: () => {} }
@@ -98,14 +99,22 @@ describe('with holdFor', () => {
   })
 })
 
-test('after close() nothing is tried any more', async () => {
-  cutOff()
-  await cut.delete('k').catch(() => undefined)
-  await cut.close()
-  const timers = vi.spyOn(globalThis, 'setTimeout')
-  await cut.delete('k').catch(() => undefined)
-  await new Promise(setImmediate)
-  expect(timers).not.toHaveBeenCalled()
+describe('after close()', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
+  afterEach(() => void vi.useRealTimers())
+
+  test('nothing is tried any more, though a try was under way', async () => {
+    let fail: (error: Error) => void = () => {}
+    const remove = (): Promise<never> => new Promise((_, reject) => (fail = reject))
+    const undelivered = new Undelivered({ remove, invalidate: remove })
+    undelivered.addIds(['k::a'])
+    await vi.runOnlyPendingTimersAsync()
+    undelivered.close()
+    fail(new RedisConnectionError('closed'))
+    await vi.runOnlyPendingTimersAsync()
+    undelivered.addStamps(['t:a'], {})
+    expect(vi.getTimerCount()).toBe(0)
+  })
 })
 
 test('a full Redis takes invalidations, and no entries', async () => {

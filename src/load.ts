@@ -7,23 +7,18 @@
  */
 import type { Clock } from './clock.ts'
 import { snapshot } from './codec/snapshot.ts'
+import { within } from './deadline.ts'
 import { toMs } from './duration.ts'
 import { freshness, lifeOf, newDraft, type Entry, type EntryDraft, type Freshness, type Windows } from './entry.ts'
 import { LoadTimeoutError } from './exceptions.ts'
 import { Flight, Flights, type Patience } from './flight.ts'
+import { awaitedOf, type Led, type Outcome } from './joining.ts'
 import { assertTag, tagStamp } from './key.ts'
 import type { LoadControl, LoadRequest } from './load-request.ts'
 import { handOut, loadedFrom, valueOf, type Loaded } from './loaded.ts'
 import type { Acquired, Lease, MaybePromise, Store, Verdict, Watch } from './stores/store.ts'
 import { newToken } from './token.ts'
 import type { About, Telemetry } from './telemetry.ts'
-
-/** What those who joined are told: a result they may use, or to ask anew. */
-type Outcome = Loaded | 'anew'
-
-interface Led extends Loaded {
-  readonly outcome: Outcome | Promise<Outcome>
-}
 
 /** The right to load, an entry that another process was quicker to fill, or neither. */
 type Claim = Lease | Entry | 'busy' | 'cut off'
@@ -53,6 +48,8 @@ export interface LoadsOptions {
   readonly leaseMs: number
   readonly waitMs: number
   readonly maxTtlMs: number
+  /** How long the store may take in all before the loader is run without it. */
+  readonly storeMs: number
   /** A fault of the store rejects; otherwise the load goes on without the store. */
   readonly isStrict: boolean
 }
@@ -109,8 +106,7 @@ export class Loads {
       const claim = await this.#claim(request, 0)
       if (typeof claim !== 'object' || !('token' in claim)) return
       const flight = this.#take(request, claim)
-      flight.hold()
-      await flight.outcome
+      await flight.wait(flight.outcome, this.#refreshPatience(request))
     } catch (error) {
       // The stale entry stays where it is, and the next caller tries again.
       this.#options.telemetry.events.emit('error', { error, key, namespace })
@@ -119,25 +115,31 @@ export class Loads {
     }
   }
 
+  /**
+   * A refresh that hangs is given up, so that another caller's may follow: it is abandoned, and the next heartbeat gives
+   * its lease back. Twice as long as the last load took it may always take, or what loads slowly would never be refreshed.
+   */
+  #refreshPatience({ key, namespace, found }: LoadRequest): Patience {
+    const ms = Math.max(this.#options.waitMs, 2 * (found?.loadMs ?? 0))
+    const late = (): Error => new LoadTimeoutError(`no refresh within ${ms} ms`, { key, namespace })
+    return { signal: undefined, until: performance.now() + ms, late, mayGoOn: false }
+  }
+
   async #ask(request: LoadRequest, patience: Patience): Promise<Loaded> {
     const { signal } = patience
-    // Whoever came before the load began has its leader's right to what it loads, overtaken or not.
-    const early = (led: Led): Outcome | Promise<Outcome> =>
-      led.source === 'load' ? { ...led, source: 'joined' } : led.outcome
     const askedAt = performance.now()
     let isCutOff = request.isCutOff === true
     let hasWaited = false
     for (;;) {
       signal?.throwIfAborted()
       const beside = hasWaited ? this.#beside.get(request.id) : undefined
-      const joined = beside !== undefined && beside.beganAt > askedAt ? beside : this.#joinable(request, isCutOff)
+      const joined = beside !== undefined && beside.beganAt > askedAt ? beside : this.#joinable(request)
       if (joined === undefined) {
         const flight = this.#take({ ...request, hasWaited }, isCutOff ? 'cut off' : undefined)
         return await flight.wait(flight.value, patience)
       }
       this.#options.telemetry.counters.of(request.namespace).coalesced++
-      const isEarly = joined.phase === 'claiming' || joined === beside
-      const awaited = isEarly ? joined.value.then(early) : joined.outcome
+      const awaited = awaitedOf(joined, askedAt, isCutOff)
       const outcome = await joined.wait(awaited, this.#bounded(patience, joined)).catch((error: unknown) => {
         if (error !== WAITED_OUT) throw error
         return 'waited out' as const
@@ -148,6 +150,10 @@ export class Loads {
         if (joined === beside) this.#beside.delete(request.id)
         hasWaited = true
         continue
+      }
+      if (outcome === 'alone') {
+        const own = this.#take({ ...request, isAlone: true })
+        return await own.wait(own.value, patience)
       }
       if (outcome !== 'anew') return outcome
       const found = await this.find(request)
@@ -163,27 +169,21 @@ export class Loads {
     return until < patience.until ? { ...patience, until, late: () => WAITED_OUT } : patience
   }
 
-  #joinable(request: LoadRequest, isCutOff: boolean): Flight<Led, Outcome> | undefined {
-    if (request.isForced === true || request.isAlone === true) return undefined
-    const flight = this.flights.get(request.id)
-    // One that everybody else has left is about to fail.
-    if (flight === undefined || flight.isAbandoned) return undefined
-    return flight.phase === 'cut off' && !isCutOff ? undefined : flight
+  #joinable(request: LoadRequest): Flight<Led, Outcome> | undefined {
+    return request.isForced === true || request.isAlone === true ? undefined : this.flights.get(request.id)
   }
 
   #take(request: LoadRequest, claim?: Claim): Flight<Led, Outcome> {
-    const flight = new Flight<Led, Outcome>(
-      request.parentId,
-      async (self) => {
-        try {
-          return await this.#lead(request, self, claim)
-        } finally {
-          this.flights.close(request.id, self)
-          if (this.#beside.get(request.id) === self) this.#beside.delete(request.id)
-        }
-      },
-      (led) => led.outcome,
-    )
+    const close = (self: Flight<Led, Outcome>): void => {
+      this.flights.close(request.id, self)
+      if (this.#beside.get(request.id) === self) this.#beside.delete(request.id)
+    }
+    const flight = new Flight<Led, Outcome>({
+      parentId: request.parentId,
+      take: (self) => this.#lead(request, self, claim).finally(() => close(self)),
+      outcomeOf: (led) => led.outcome,
+      onAbandoned: close,
+    })
     if (request.isAlone !== true) this.flights.add(request.id, flight)
     return flight
   }
@@ -219,7 +219,7 @@ export class Loads {
     let pauseMs = FIRST_PAUSE_MS
     try {
       for (;;) {
-        const acquired = await this.#acquire(request, seen)
+        const acquired = await (watch === undefined ? this.#acquireInTime(request, seen) : this.#acquire(request, seen))
         if (acquired.outcome === 'lead') return acquired.lease
         if (acquired.outcome === 'hit') {
           if (this.#freshness(acquired.entry) === 'fresh') return acquired.entry
@@ -239,6 +239,16 @@ export class Loads {
     } finally {
       watch?.stop()
     }
+  }
+
+  /** Within what is left of the caller's time for the store: a slow one shall not take it twice. */
+  #acquireInTime(request: LoadRequest, seen: string | undefined): Promise<Acquired> {
+    const { askedAt } = request
+    const acquiring = this.#acquire(request, seen)
+    if (askedAt === undefined) return acquiring
+    return within(acquiring, { since: askedAt, budgetMs: this.#options.storeMs }, (late) => {
+      if (late.outcome === 'lead') void this.#end(request, late.lease, { tags: request.tags })
+    })
   }
 
   async #acquire({ id, tags, parentId, windows, isForced }: LoadRequest, seen: string | undefined): Promise<Acquired> {
@@ -316,18 +326,20 @@ export class Loads {
   #keep(request: LoadRequest, load: Load, lease: Lease | undefined): Led {
     const draft = this.#draft(request, load, lease)
     const { value, shareable } = draft === undefined ? { value: load.value, shareable: true } : valueOf(draft)
-    const joined = { value, shareable, entry: undefined, source: 'joined' } as const
-    if (lease === undefined) return { value, shareable, entry: undefined, source: 'load', outcome: joined }
+    // What cannot be copied cannot be shared: one caller would change it under another's feet.
+    const joined: Outcome = draft === undefined ? 'alone' : { value, shareable, entry: undefined, source: 'joined' }
+    const isPrivate = draft === undefined
+    if (lease === undefined) return { value, shareable, entry: undefined, source: 'load', outcome: joined, isPrivate }
 
     const isNothing = load.value === undefined && request.negativeTtlMs === undefined
     const kept = load.isSkipped || isNothing ? undefined : draft
     const entry = kept && { seq: lease.seq, epoch: lease.epoch, ...kept }
     const outcome = this.#end(request, lease, { tags: load.tags, draft: kept, as: load.as }).then((verdict) => {
       if (verdict === 'stored' && load.note !== undefined) void this.#keepNote(request, lease, load)
-      if (verdict === 'stored') return { ...joined, entry }
-      return verdict === 'released' ? joined : 'anew'
+      if (verdict === 'stored' && joined !== 'alone') return { ...joined, entry }
+      return verdict === 'released' || joined === 'alone' ? joined : 'anew'
     })
-    return { value, shareable, entry, source: 'load', outcome }
+    return { value, shareable, entry, source: 'load', outcome, isPrivate }
   }
 
   /** The entry that a load becomes, should it be stored; undefined if it cannot be. */

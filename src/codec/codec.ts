@@ -1,9 +1,15 @@
 /** Entries as bytes, and back. The only file of this folder that stores of bytes import. */
 import type { Entry, EntryDraft } from '../entry.ts'
-import { CacheCompressionError, CacheDecompressionError, CacheSerializationError } from '../exceptions.ts'
+import {
+  CacheCompressionError,
+  CacheDecompressionError,
+  CacheDeserializationError,
+  CacheSerializationError,
+} from '../exceptions.ts'
 import { compress, decompress, hasCompression, type CompressionAlgorithm } from './compression.ts'
 import { readBody, readHeader, writeTail, type EntryHeader } from './envelope.ts'
-import { deserialize, serialize } from './serializer.ts'
+import { deserialize, serialize, type Kind } from './serializer.ts'
+import { isParsable } from './structure.ts'
 
 export { expireHeader, hasMagic, readEntryId, readHeader, readStamp, STAMP_BYTES } from './envelope.ts'
 
@@ -15,6 +21,9 @@ export interface CodecOptions {
 }
 
 const DEFAULT_MAX_BYTES = 64 * 1_048_576
+
+/** Larger bodies are stored as they are: a few bytes in Redis shall not make more than this here. */
+const MAX_COMPRESSED_BYTES = 16 * 1_048_576
 
 /** For an entry that asks to be compressed where nothing is configured. */
 const DEFAULT_COMPRESSION = { algorithm: 'gzip', thresholdBytes: 1024 } as const
@@ -37,7 +46,8 @@ export class Codec {
    * The tail of an entry: what follows the stamp, which the store writes. A promise if a body of more than 64 KB is
    * compressed. `draft.compress` overrides the option for this entry; the threshold still applies.
    *
-   * @throws {CacheSerializationError} if the value is larger than `maxBytes`, or id and tags are too long
+   * @throws {CacheSerializationError} if the value is larger than `maxBytes` or has too many parts, or id and tags are
+   * too long
    * @throws {CacheCompressionError}
    */
   encode(draft: EntryDraft, id: string): Buffer | Promise<Buffer> {
@@ -46,6 +56,7 @@ export class Codec {
     if (bodyLength > this.#maxBytes) {
       throw new CacheSerializationError(`value: expected at most ${this.#maxBytes} bytes, got ${bodyLength}`)
     }
+    if (isJson(kind) && !isParsable(body)) throw new CacheSerializationError('value: it has too many parts')
     const asIs = { kind, compression: 'none', bodyLength, body } as const
     const algorithm = this.#algorithmFor(bodyLength, draft.compress)
     if (algorithm === undefined) return writeTail(draft, id, asIs)
@@ -67,8 +78,9 @@ export class Codec {
   decode(bytes: Buffer, id: string): Entry | Promise<Entry> {
     const header = readHeader(bytes, id)
     const { compression, bodyLength } = header
-    if (bodyLength > this.#maxBytes) {
-      throw new CacheDecompressionError(`stored entry: expected at most ${this.#maxBytes} bytes, got ${bodyLength}`)
+    const maxBytes = compression === 'none' ? this.#maxBytes : Math.min(this.#maxBytes, MAX_COMPRESSED_BYTES)
+    if (bodyLength > maxBytes) {
+      throw new CacheDecompressionError(`stored entry: expected at most ${maxBytes} bytes, got ${bodyLength}`)
     }
     const stored = readBody(bytes, header)
     if (compression === 'none') return toEntry(header, stored)
@@ -77,19 +89,26 @@ export class Codec {
   }
 
   #algorithmFor(bodyLength: number, wantsCompression: boolean | undefined): CompressionAlgorithm | undefined {
-    if (wantsCompression === false) return undefined
+    if (wantsCompression === false || bodyLength > MAX_COMPRESSED_BYTES) return undefined
     const compression = this.#compression ?? (wantsCompression ? DEFAULT_COMPRESSION : undefined)
     return compression && bodyLength >= compression.thresholdBytes ? compression.algorithm : undefined
   }
 }
 
+function isJson(kind: Kind): boolean {
+  return kind === 'json' || kind === 'tagged'
+}
+
 function toEntry(header: EntryHeader, body: Buffer): Entry {
-  const { value, shareable, plain } = deserialize(header.kind, body)
+  if (isJson(header.kind) && !isParsable(body)) {
+    throw new CacheDeserializationError('stored entry: expected fewer parts in a value')
+  }
+  const { value, shareable, plain, bytes } = deserialize(header.kind, body)
   return {
     value,
     shareable,
     plain,
-    bytes: body.length,
+    bytes,
     entryId: header.entryId,
     parentId: header.parentId,
     seq: header.seq,

@@ -188,7 +188,8 @@ export interface RedisConfig {
    */
   socketKeepalive?: boolean | undefined
   /**
-   * After how much silence a connection is asked with PING, in seconds or with a unit; no answer: it is replaced. 0 is off.
+   * How often a connection is asked whether its server is there and still the primary, in seconds or with a unit; no
+   * answer: it is replaced. 0 is off.
    *
    * Default 30 s. Environment: `REDIS_HEALTH_CHECK_INTERVAL`. No effect with `client`.
    *

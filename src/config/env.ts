@@ -1,6 +1,6 @@
 /** The environment variables: which setting each one stands for, and how they are read. */
 import type { ConfigurationFault } from '../exceptions.ts'
-import { show } from './field.ts'
+import { showGuarded } from './field.ts'
 import { FIELDS, type FieldPath } from './schema.ts'
 import type { Settings } from './settings.ts'
 
@@ -58,7 +58,7 @@ export function readEnvironment(env: NodeJS.ProcessEnv, redis: boolean, faults: 
   for (const variable of NOT_YET) {
     const text = env[variable]
     if (text === undefined || text === '' || !counts(variable)) continue
-    faults.push({ path: variable, expected: 'not to be set: this version has no such setting', got: show(text) })
+    faults.push({ path: variable, expected: 'not to be set: this version has no such setting', got: showGuarded(text) })
   }
   return settings
 }

@@ -150,3 +150,12 @@ export function show(value: unknown, field?: Field): string {
   if (scheme !== undefined) return `'${scheme}***'`
   return isSecret || /@|:\/\/|[\r\n]/.test(value) ? '***' : describe(value)
 }
+
+/**
+ * A refused value of the `redis` section: any of them may be a password in the wrong place, so only what is plainly a
+ * number, perhaps with a unit, or no text at all is shown.
+ */
+export function showGuarded(value: unknown, field?: Field): string {
+  const isHarmless = typeof value !== 'string' || /^-?\d{1,6}(\.\d{1,3})?[a-z]{0,2}$/i.test(value)
+  return isHarmless || /^[a-z][a-z+]*:\/\//i.test(value) ? show(value, field) : '***'
+}

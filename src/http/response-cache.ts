@@ -57,6 +57,8 @@ interface Found {
   readonly isCutOff: boolean
   /** See `isUnkeyedAuthorized`. Such requests neither wait for others nor let others wait for them. */
   readonly isAuthorized: boolean
+  /** When the store was first asked, in milliseconds of `performance.now()`; undefined: it answered at once. */
+  readonly askedAt: number | undefined
 }
 
 export class ResponseCache {
@@ -77,9 +79,12 @@ export class ResponseCache {
     if (reason !== undefined) return { kind: 'bypass', reason }
     const key = this.#keyOf(request)
     if (key === undefined) return { kind: 'bypass', reason: 'key' }
-    const asked = { request, rerun, key, isAuthorized: isUnkeyedAuthorized(request) }
+    const asked = { request, rerun, key, isAuthorized: isUnkeyedAuthorized(request), askedAt: undefined }
     if (this.#policy.kind === 'rfc9111') return this.#beginVaried(asked)
-    return then(this.#cache.parts.loads.find(key), (entry) => this.#answer(foundFrom(asked, entry)))
+    const entry = this.#cache.parts.loads.find(key)
+    if (!(entry instanceof Promise)) return this.#answer(foundFrom(asked, entry))
+    const later = { ...asked, askedAt: performance.now() }
+    return entry.then((one) => this.#answer(foundFrom(later, one)))
   }
 
   /** Undefined for a request of which the route's `key` makes no name: that may be its client's doing. */
@@ -266,11 +271,11 @@ export class ResponseCache {
     return response !== undefined && hasValidator(response.headers, response.hasOwnTag) ? response : undefined
   }
 
-  #request({ key, request, entry, isCutOff }: Found): Omit<LoadRequest, 'run'> {
+  #request({ key, request, entry, isCutOff, askedAt }: Found): Omit<LoadRequest, 'run'> {
     const { namespace, windows } = this.#policy
     const tags = stampsOf(namespace, request.tags())
     // Responses are compressed already, where it is of use (packed.ts).
-    return { ...key, windows, tags, found: entry, isCutOff, compress: false }
+    return { ...key, windows, tags, found: entry, isCutOff, askedAt, compress: false }
   }
 
   /** What was found, in the place of a handler that failed. */
@@ -321,12 +326,12 @@ function dropId({ key, isAuthorized }: Found): string {
   return isAuthorized ? `authorized ${key.id}` : key.id
 }
 
-type Asked = Pick<Found, 'request' | 'rerun' | 'key' | 'isAuthorized'>
+type Asked = Pick<Found, 'request' | 'rerun' | 'key' | 'isAuthorized' | 'askedAt'>
 
 function foundFrom(asked: Asked, entry: FoundEntry, varying?: Varying): Found {
-  const { request, rerun, key, isAuthorized } = asked
+  const { request, rerun, key, isAuthorized, askedAt } = asked
   const isCutOff = entry === 'cut off'
-  return { request, rerun, key, isAuthorized, entry: isCutOff ? undefined : entry, varying, isCutOff }
+  return { request, rerun, key, isAuthorized, askedAt, entry: isCutOff ? undefined : entry, varying, isCutOff }
 }
 
 function isSame(names: readonly string[], others: readonly string[]): boolean {

@@ -14,6 +14,8 @@ export interface RawRead extends ReadNames {
   readonly parent: Buffer | null
   /** The same Buffer for all reads of a batch. */
   readonly watermark: Buffer | null
+  /** When they were sent, in milliseconds of `performance.now()`. */
+  readonly askedAt: number
 }
 
 export interface ReadBatchOptions {
@@ -88,10 +90,11 @@ export class ReadBatch {
   #flush(batch: Batch): void {
     this.#open = undefined
     this.#inFlight++
+    const askedAt = performance.now()
     this.#options.send(['MGET', ...batch.keys, this.#options.watermarkKey]).then(
       (reply) => {
         this.#inFlight--
-        this.#settle(batch, reply as readonly (Buffer | null)[])
+        this.#settle(batch, reply as readonly (Buffer | null)[], askedAt)
       },
       (error: unknown) => {
         this.#inFlight--
@@ -100,13 +103,13 @@ export class ReadBatch {
     )
   }
 
-  #settle({ reads }: Batch, replies: readonly (Buffer | null)[]): void {
+  #settle({ reads }: Batch, replies: readonly (Buffer | null)[], askedAt: number): void {
     const watermark = replies.at(-1)!
     for (const { id, parentId, position, parentPosition, resolve, reject } of reads.values()) {
       const entry = replies[position]!
       const parent = parentPosition === undefined ? null : replies[parentPosition]!
       try {
-        resolve(this.#options.judge({ id, parentId, entry, parent, watermark }))
+        resolve(this.#options.judge({ id, parentId, entry, parent, watermark, askedAt }))
       } catch (error) {
         reject(error)
       }

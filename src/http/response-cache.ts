@@ -114,11 +114,12 @@ export class ResponseCache {
    * By what the responses of the target are told apart stands in the store, too. Both are asked for at once: if this
    * process knew better, or less, it asks once more.
    */
-  #beginVaried(asked: Asked): MaybePromise<Begun> {
-    const { request, key } = asked
+  #beginVaried({ request, rerun, key, isAuthorized }: Asked): MaybePromise<Begun> {
     const { loads } = this.#cache.parts
     const entry = loads.find(key)
     const note = loads.find({ ...key, id: key.targetId })
+    const askedAt = note instanceof Promise ? performance.now() : undefined
+    const asked = { request, rerun, key, isAuthorized, askedAt }
     return then(note, (noted) => {
       const varying = varyingIn(noted === 'cut off' ? undefined : noted)
       if (isSame(varying.names, this.#learnt.get(key.targetId)) || noted === 'cut off') {

@@ -6,34 +6,19 @@
  * Where the store does not answer nobody can know, and only those share a load whom the store did not answer either.
  */
 import type { Clock } from './clock.ts'
-import { snapshot } from './codec/snapshot.ts'
 import { within } from './deadline.ts'
-import { toMs } from './duration.ts'
-import { freshness, lifeOf, newDraft, type Entry, type EntryDraft, type Freshness, type Windows } from './entry.ts'
+import { freshness, type Entry, type EntryDraft, type Freshness } from './entry.ts'
 import { LoadTimeoutError } from './exceptions.ts'
 import { Flight, Flights, type Patience } from './flight.ts'
 import { awaitedOf, type Led, type Outcome } from './joining.ts'
-import { assertTag, tagStamp } from './key.ts'
 import type { LoadControl, LoadRequest } from './load-request.ts'
-import { handOut, loadedFrom, valueOf, type Loaded } from './loaded.ts'
+import { loadedFrom, valueOf, type Loaded } from './loaded.ts'
+import { contextOf, draftOf, newLoad, noteDraft, type Load } from './loading.ts'
 import type { Acquired, Lease, MaybePromise, Store, Verdict, Watch } from './stores/store.ts'
-import { newToken } from './token.ts'
 import type { About, Telemetry } from './telemetry.ts'
 
 /** The right to load, an entry that another process was quicker to fill, or neither. */
 type Claim = Lease | Entry | 'busy' | 'cut off'
-
-/** A load under way, with what its loader has said about it. */
-interface Load {
-  value: unknown
-  loadMs: number
-  readonly tags: string[]
-  windows: Windows
-  isSkipped: boolean
-  /** The id to store it under, if only the load has told. */
-  as: string | undefined
-  note: { readonly id: string; readonly value: unknown } | undefined
-}
 
 interface Ending {
   readonly tags: readonly string[]
@@ -260,16 +245,8 @@ export class Loads {
   async #run(request: LoadRequest, flight: Flight<Led, Outcome>, lease: Lease | undefined): Promise<Load> {
     const { store, leaseMs, telemetry } = this.#options
     const { counters, events } = telemetry
-    const { key, namespace, tags, windows } = request
-    const load: Load = {
-      value: undefined,
-      loadMs: 0,
-      tags: [...tags],
-      windows,
-      isSkipped: false,
-      as: undefined,
-      note: undefined,
-    }
+    const { key, namespace, tags } = request
+    const load = newLoad(request)
     const startedAt = performance.now()
     const beat = async (held: Lease): Promise<unknown> => {
       // Whom nobody waits for, and who takes for ever, must not keep others from loading.
@@ -291,35 +268,9 @@ export class Loads {
   }
 
   #context(request: LoadRequest, flight: Flight<Led, Outcome>, load: Load): LoadControl {
-    const { key, namespace, found } = request
-    const stale = found !== undefined && this.#freshness(found) !== 'expired' ? { stale: handOut(valueOf(found)) } : {}
-    return {
-      key,
-      namespace,
-      get signal() {
-        return flight.signal
-      },
-      tag: (...names) => {
-        names.forEach(assertTag)
-        load.tags.push(...names.map(tagStamp))
-      },
-      ttl: (duration) => {
-        load.windows = { ...load.windows, ttlMs: Math.min(toMs(duration, 'ttl'), this.#options.maxTtlMs) }
-      },
-      windows: (windows) => {
-        load.windows = windows
-      },
-      as: (id) => {
-        load.as = id
-      },
-      note: (id, value) => {
-        load.note = { id, value }
-      },
-      skip: () => {
-        load.isSkipped = true
-      },
-      ...stale,
-    }
+    const { found } = request
+    const stale = found !== undefined && this.#freshness(found) !== 'expired' ? found : undefined
+    return contextOf(request, load, { flight, stale, maxTtlMs: this.#options.maxTtlMs })
   }
 
   /** Hands what was loaded to the leader, and sends it on its way into the store. */
@@ -344,18 +295,8 @@ export class Loads {
 
   /** The entry that a load becomes, should it be stored; undefined if it cannot be. */
   #draft(request: LoadRequest, load: Load, lease: Lease | undefined): EntryDraft | undefined {
-    const { negativeTtlMs: ttlMs, key, compress } = request
-    const isNothing = load.value === undefined || load.value === null
-    const windows = isNothing && ttlMs !== undefined ? { ttlMs, swrMs: 0, graceMs: 0 } : load.windows
     try {
-      return newDraft(snapshot(load.value ?? null, key), lifeOf(windows, this.#options.clock.now()), {
-        entryId: lease?.token ?? '',
-        parentId: lease?.parent?.entryId,
-        loadMs: load.loadMs,
-        tags: [...new Set(load.tags)],
-        negative: load.value === undefined,
-        compress,
-      })
+      return draftOf(request, load, { lease, now: this.#options.clock.now() })
     } catch (error) {
       if (!load.isSkipped) this.#doWithout(error, request)
       return undefined
@@ -365,11 +306,11 @@ export class Loads {
   /** A note is a hint for who comes next; without it one more load is needed, and nothing else. */
   async #keepNote(request: LoadRequest, { parent }: Lease, { note, windows }: Load): Promise<void> {
     const { store, clock, telemetry } = this.#options
-    const facts = { entryId: newToken(), parentId: parent?.entryId, loadMs: 0, tags: request.tags, negative: false }
     try {
-      const kept = snapshot(note?.value, request.key)
-      const longest = { ttlMs: windows.ttlMs + windows.swrMs + windows.graceMs, swrMs: 0, graceMs: 0 }
-      await store.set(note!.id, newDraft(kept, lifeOf(longest, clock.now()), { ...facts, compress: false }))
+      await store.set(
+        note!.id,
+        noteDraft(note!.value, windows, { parentId: parent?.entryId, tags: request.tags, now: clock.now() }),
+      )
     } catch (error) {
       telemetry.report(error, request)
     }

@@ -19,6 +19,7 @@ import { compressing } from './compression.ts'
 import { applyAnswer, applyBypass, applyVerdict, RequestView, weakenEncoded } from './exchange.ts'
 import { refreshOf, rerun } from './refresh.ts'
 import { routePolicy, type CacheRouteOptions, type CacheSpec } from './route-options.ts'
+import { shielding } from './shielding.ts'
 
 /** What the hooks on the way out have to know of a reply: what its handler's answer is captured by, or a hit. */
 const CAPTURE: unique symbol = Symbol('tidemark.capture')
@@ -92,12 +93,13 @@ export function lookingUp(
   const policy = routePolicy(route, spec, parts)
   const responses = new ResponseCache(spec.cache, policy)
   const answers = answersOf(parts)
+  const shield = shielding()
   const mayEncode = compressing(route, spec.cache, [capturing, sealing])
   return function lookup(request, reply, done) {
     const fail = (error: unknown): void => done(error as Error)
     try {
       const view = new RequestView(request, spec.options)
-      const answer = (hit: Hit): MaybePromise<Answer> => answers.to(view, hit, mayEncode(reply))
+      const answer = (hit: Hit): MaybePromise<Answer> => shield(request, answers.to(view, hit, mayEncode(reply)))
       const proceed = (begun: Begun): void => {
         if (begun.kind === 'hit') return sendHit(begun)
         if (begun.kind === 'unsatisfied') return sendUnsatisfied(reply)

@@ -77,7 +77,7 @@ export class ResponseCache {
     if (reason !== undefined) return { kind: 'bypass', reason }
     const key = this.#keyOf(request)
     if (key === undefined) return { kind: 'bypass', reason: 'key' }
-    const asked = { request, rerun, key, isAuthorized: isUnkeyedAuthorized(request) }
+    const asked = { request, rerun, key, isAuthorized: isUnkeyedAuthorized(request, this.#policy) }
     if (this.#policy.kind === 'rfc9111') return this.#beginVaried(asked)
     return then(this.#cache.parts.loads.find(key), (entry) => this.#answer(foundFrom(asked, entry)))
   }

@@ -37,6 +37,8 @@ export function makePolicy(policy: Partial<RoutePolicy> = {}): RoutePolicy {
     query: undefined,
     vary: [],
     hasUser: false,
+    isAuthShared: false,
+    hosts: undefined,
     methods: new Set(['GET', 'HEAD']),
     statuses: new Set(DEFAULT_STATUSES),
     maxBodyBytes: DEFAULT_MAX_BODY_BYTES,

@@ -63,6 +63,19 @@ export interface CacheRouteOptions<Request = RouteRequest> {
   query?: readonly string[] | undefined
   /** Whose response it is: users never see each other's. Default: everybody's, and no request with `Authorization`. */
   user?: OfRequest<string | undefined, Request> | undefined
+  /**
+   * `'shared'`: the answer does not depend on who asks, so requests with `Authorization` share it, without a `public` in
+   * each response. Who may ask at all is up to the hooks before. Default: such requests pass by the cache.
+   */
+  auth?: 'shared' | undefined
+  /**
+   * Hosts that are answered from the cache, with a port or for all ports; requests for others pass by. Default: all, each
+   * with its own entries.
+   *
+   * @example
+   * cached(cache, { ttl: 60, hosts: ['www.example.com'] })
+   */
+  hosts?: readonly string[] | undefined
   /** Methods that are answered from the cache. Default: GET and HEAD. */
   methods?: readonly ('GET' | 'HEAD')[] | undefined
   /** Statuses that are stored; never 206, 304 or 5xx. Default: 200 203 204 301 308 404 410. */
@@ -129,6 +142,8 @@ interface Check {
 const isName = (value: unknown): boolean => typeof value === 'string' && value !== '' && value.isWellFormed()
 const isFunction = (value: unknown): boolean => typeof value === 'function'
 const isHeaderName = (value: unknown): boolean => typeof value === 'string' && /^[\w!#$%&'+.^`|~-]+$/.test(value)
+const isHost = (value: unknown): boolean =>
+  typeof value === 'string' && /^(?:[\w.-]+|\[[\da-f.:]+\])(?::\d{1,5})?$/i.test(value)
 const isListOf = (accepts: (value: unknown) => boolean) => (value: unknown) =>
   Array.isArray(value) && value.every(accepts)
 
@@ -158,6 +173,11 @@ const CACHE_CHECKS: Readonly<Record<keyof CacheRouteOptions, Check>> = {
   vary: { expected: 'an array of header names', accepts: isListOf(isHeaderName) },
   query: { expected: 'an array of parameter names', accepts: isListOf(isName) },
   user: FUNCTION,
+  auth: { expected: "'shared'", accepts: (value) => value === 'shared' },
+  hosts: {
+    expected: 'an array of hosts, at least one',
+    accepts: (value) => isListOf(isHost)(value) && String(value) !== '',
+  },
   methods: { expected: "an array of 'GET' and 'HEAD'", accepts: isListOf((it) => it === 'GET' || it === 'HEAD') },
   statuses: { expected: 'an array of statuses from 200 to 499, without 206 and 304', accepts: isListOf(isStatus) },
   maxBodyBytes: { expected: 'a whole number above zero', accepts: (it) => Number.isSafeInteger(it) && Number(it) > 0 },
@@ -196,6 +216,8 @@ export function routePolicy(
     query: options.query ?? declaredQuery(route.schema),
     vary: (options.vary ?? []).map((name) => name.toLowerCase()),
     hasUser: options.user !== undefined,
+    isAuthShared: options.auth === 'shared',
+    hosts: options.hosts?.map((host) => host.toLowerCase()),
     methods,
     statuses: statusesOf(options, kind),
     maxBodyBytes: options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,

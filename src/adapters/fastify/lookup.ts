@@ -9,16 +9,17 @@ import type {
 } from 'fastify'
 import { CacheDecompressionError } from '../../exceptions.ts'
 import { answersOf, type Answer } from '../../http/answer.ts'
-import type { Hit } from '../../http/lead.ts'
+import type { Hit, Lead } from '../../http/lead.ts'
 import { OWN_CONTROL } from '../../http/cache-control.ts'
 import { ResponseCache, type Begun } from '../../http/response-cache.ts'
+import type { RoutePolicy } from '../../http/route-policy.ts'
 import { previousOf, type PreviousResponse } from '../../http/validation.ts'
 import type { MaybePromise } from '../../stores/store.ts'
 import { beginCapture, capturePayload, sealCapture, type Capture } from './capture.ts'
 import { compressing } from './compression.ts'
 import { applyAnswer, applyBypass, applyVerdict, RequestView, weakenEncoded } from './exchange.ts'
 import { refreshOf, rerun } from './refresh.ts'
-import { routePolicy, type CacheRouteOptions, type CacheSpec } from './route-options.ts'
+import type { CacheRouteOptions, CacheSpec } from './route-options.ts'
 import { shielding } from './shielding.ts'
 
 /** What the hooks on the way out have to know of a reply: what its handler's answer is captured by, or a hit. */
@@ -83,14 +84,17 @@ export function prepareMessages(app: FastifyInstance): void {
   })
 }
 
+/** A route whose responses are cached, as it was registered and checked. */
+export interface CachedRoute {
+  readonly app: FastifyInstance
+  readonly route: RouteOptions
+  readonly spec: CacheSpec<CacheRouteOptions>
+  readonly policy: RoutePolicy
+}
+
 /** The preHandler of a cached route. Callback style: a hit in memory is answered at once. */
-export function lookingUp(
-  app: FastifyInstance,
-  route: RouteOptions,
-  spec: CacheSpec<CacheRouteOptions>,
-): preHandlerHookHandler {
+export function lookingUp({ app, route, spec, policy }: CachedRoute): preHandlerHookHandler {
   const { parts } = spec.cache
-  const policy = routePolicy(route, spec, parts)
   const responses = new ResponseCache(spec.cache, policy)
   const answers = answersOf(parts)
   const shield = shielding()
@@ -156,10 +160,15 @@ function stateOf(reply: FastifyReply, { status, headers, body }: Answer): Sent {
   return headers['content-encoding'] === undefined ? 'plain' : null
 }
 
+/** What a request leads, between its lookup and its answer. */
+export function leadOf(reply: FastifyReply): Lead | undefined {
+  const captured = reply[CAPTURE]
+  return isCapture(captured) ? captured.lead : undefined
+}
+
 /** Gives up the lead of a request that is turned away behind the lookup: one of those who wait for it leads. */
 export function giveUpLead(reply: FastifyReply): void {
-  const captured = reply[CAPTURE]
-  if (isCapture(captured)) captured.lead.drop('gone')
+  leadOf(reply)?.drop('gone')
 }
 
 /** The first onSend hook of a cached route. */

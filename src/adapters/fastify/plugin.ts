@@ -5,12 +5,14 @@ import type { ApplicationConfig } from '../../config/application-config.ts'
 import { createCache } from '../../create-cache.ts'
 import { bustingHooks } from './busting.ts'
 import { invalidateBeside, noteCached } from './invalidating.ts'
-import { capturing, giveUpLead, lookingUp, prepareMessages, sealing } from './lookup.ts'
+import { capturing, giveUpLead, leadOf, lookingUp, prepareMessages, sealing } from './lookup.ts'
+import { narrowing } from './narrowing.ts'
 import { listOf, pin } from './pinned-hooks.ts'
 import { rateLimitHook, type RateLimitHook } from './rate-limit.ts'
 import { isRefreshing } from './refresh.ts'
 import {
   assertCacheBusting,
+  routePolicy,
   type CacheBustingRouteOptions,
   type CacheRouteOptions,
   type CacheSpec,
@@ -117,7 +119,10 @@ function serve(app: FastifyInstance, cache: CacheManager, route: RouteOptions): 
   if (cacheSpec !== undefined) {
     noteCached(app.server, route.url, cacheSpec)
     // Last before the handler, so that whoever may not see the answer has been turned away.
-    pin(route, 'preHandler', { last: [lookingUp(app, route, cacheSpec), ...behindLookup] })
+    const policy = routePolicy(route, cacheSpec, cache.parts)
+    const lookup = lookingUp({ app, route, spec: cacheSpec, policy })
+    const narrow = cacheSpec.options.strict === true ? [narrowing(route, { spec: cacheSpec, policy, leadOf })] : []
+    pin(route, 'preHandler', { last: [lookup, ...behindLookup, ...narrow] })
     // First on the way out, so that what is stored is what the handler made; last, to see what became of its head.
     pin(route, 'onSend', { first: [capturing], last: [sealing] })
   }

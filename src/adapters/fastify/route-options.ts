@@ -76,6 +76,11 @@ export interface CacheRouteOptions<Request = RouteRequest> {
    * cached(cache, { ttl: 60, hosts: ['www.example.com'] })
    */
   hosts?: readonly string[] | undefined
+  /**
+   * The handler may read only those header fields, cookies and query parameters that are in the key: with any other its
+   * response is not stored, and in the environment `development` the read throws. Default: false.
+   */
+  strict?: boolean | undefined
   /** Methods that are answered from the cache. Default: GET and HEAD. */
   methods?: readonly ('GET' | 'HEAD')[] | undefined
   /** Statuses that are stored; never 206, 304 or 5xx. Default: 200 203 204 301 308 404 410. */
@@ -153,6 +158,7 @@ const NAMES: Check = {
   expected: 'a non-empty string, an array of them, or a function of the request',
   accepts: (value) => isName(value) || isListOf(isName)(value) || isFunction(value),
 }
+const BOOLEAN: Check = { expected: 'true or false', accepts: (value) => typeof value === 'boolean' }
 const FUNCTION: Check = { expected: 'a function of the request', accepts: isFunction }
 const isStatus = (value: unknown): boolean =>
   Number.isInteger(value) && Number(value) >= 200 && Number(value) < 500 && value !== 206 && value !== 304
@@ -182,8 +188,9 @@ const CACHE_CHECKS: Readonly<Record<keyof CacheRouteOptions, Check>> = {
   statuses: { expected: 'an array of statuses from 200 to 499, without 206 and 304', accepts: isListOf(isStatus) },
   maxBodyBytes: { expected: 'a whole number above zero', accepts: (it) => Number.isSafeInteger(it) && Number(it) > 0 },
   policy: { expected: "'route' or 'rfc9111'", accepts: (value) => value === 'route' || value === 'rfc9111' },
-  cdnCacheControl: { expected: 'true or false', accepts: (value) => typeof value === 'boolean' },
+  cdnCacheControl: BOOLEAN,
   allowRefresh: FUNCTION,
+  strict: BOOLEAN,
 }
 
 const BUSTING_CHECKS: Readonly<Record<keyof CacheBustingRouteOptions, Check>> = {

@@ -173,6 +173,7 @@ describe('options that make no sense are refused, with the name of the route and
     [{ ttl: 60, maxBodyBytes: 0 }, 'maxBodyBytes: expected a whole number above zero, got 0'],
     [{ ttl: 60, policy: 'rfc' }, "policy: expected 'route' or 'rfc9111', got 'rfc'"],
     [{ ttl: 60, allowRefresh: true }, 'allowRefresh: expected a function of the request, got true'],
+    [{ ttl: 60, strict: 1 }, 'strict: expected true or false, got 1'],
     [{ ttl: 60, auth: 'none' }, "auth: expected 'shared', got 'none'"],
     [{ ttl: 60, hosts: [] }, 'hosts: expected an array of hosts, at least one'],
     [{ ttl: 60, hosts: ['http://a.example'] }, 'hosts: expected an array of hosts, at least one'],

@@ -137,7 +137,7 @@ export class ResponseCache {
       wishes,
       policy: this.#policy,
       now: this.#cache.parts.clock.now(),
-      mayRefreshBehind: this.#mayRefreshBehind(key),
+      mayRefreshBehind: this.#mayRefreshBehind(found),
     }
     const forward = entry === undefined || hit === undefined ? 'uri-miss' : forwardReason(entry, hit, selection)
     if (forward !== undefined) {
@@ -149,9 +149,12 @@ export class ResponseCache {
     return hit!
   }
 
-  /** A refresh behind bears nobody's credentials: it cannot speak for a user, nor may it be let through everywhere. */
-  #mayRefreshBehind(key: ResponseKey): boolean {
-    return !this.#policy.hasUser && this.#drops.get(key.id) !== 'unreached'
+  /**
+   * A refresh behind bears nobody's credentials: it cannot speak for a user, nor may it be let through everywhere. Nor does
+   * it bear a body.
+   */
+  #mayRefreshBehind({ key, request }: Found): boolean {
+    return !this.#policy.hasUser && request.method !== 'QUERY' && this.#drops.get(key.id) !== 'unreached'
   }
 
   #refresh(found: Found): void {
@@ -168,7 +171,7 @@ export class ResponseCache {
 
   #miss(found: Found, forward: Forward): MaybePromise<Begun> {
     const { request, key } = found
-    if (request.method !== 'GET') return { kind: 'bypass', reason: 'head' }
+    if (request.method === 'HEAD') return { kind: 'bypass', reason: 'head' }
     if (request.header('range') !== undefined) return { kind: 'bypass', reason: 'range' }
     this.#count('miss', key)
     if (found.varying !== undefined || !mayVary(this.#policy) || found.isCutOff) return this.#load(found, forward)

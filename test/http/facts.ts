@@ -18,6 +18,7 @@ export function makeRequest(facts: RequestFacts = {}): CacheableRequest {
     path: '/',
     search: '',
     query: {},
+    content: undefined,
     name: undefined,
     user: undefined,
     ...rest,

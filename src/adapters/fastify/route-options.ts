@@ -81,8 +81,11 @@ export interface CacheRouteOptions<Request = RouteRequest> {
    * response is not stored, and in the environment `development` the read throws. Default: false.
    */
   strict?: boolean | undefined
-  /** Methods that are answered from the cache. Default: GET and HEAD. */
-  methods?: readonly ('GET' | 'HEAD')[] | undefined
+  /**
+   * Methods that are answered from the cache. `QUERY` (RFC 10008) has its body in the key; older versions of
+   * Fastify learn of it by `app.addHttpMethod('QUERY', { hasBody: true })`. Default: GET and HEAD.
+   */
+  methods?: readonly ('GET' | 'HEAD' | 'QUERY')[] | undefined
   /** Statuses that are stored; never 206, 304 or 5xx. Default: 200 203 204 301 308 404 410. */
   statuses?: readonly number[] | undefined
   /** Larger bodies are not stored, in bytes. Default: 1 MiB. */
@@ -184,7 +187,10 @@ const CACHE_CHECKS: Readonly<Record<keyof CacheRouteOptions, Check>> = {
     expected: 'an array of hosts, at least one',
     accepts: (value) => isListOf(isHost)(value) && String(value) !== '',
   },
-  methods: { expected: "an array of 'GET' and 'HEAD'", accepts: isListOf((it) => it === 'GET' || it === 'HEAD') },
+  methods: {
+    expected: "an array of 'GET', 'HEAD' and 'QUERY'",
+    accepts: isListOf((it) => it === 'GET' || it === 'HEAD' || it === 'QUERY'),
+  },
   statuses: { expected: 'an array of statuses from 200 to 499, without 206 and 304', accepts: isListOf(isStatus) },
   maxBodyBytes: { expected: 'a whole number above zero', accepts: (it) => Number.isSafeInteger(it) && Number(it) > 0 },
   policy: { expected: "'route' or 'rfc9111'", accepts: (value) => value === 'route' || value === 'rfc9111' },
@@ -209,8 +215,9 @@ export function routePolicy(
   if (typeof options === 'object' && options !== null) faults.push(...ttlFaults(options))
   refuse(faults, 'cache options', route)
   const methods: ReadonlySet<string> = new Set(options.methods ?? ['GET', 'HEAD'])
-  if (![route.method].flat().some((method) => methods.has(method))) {
-    const fault = { path: 'methods', expected: 'a route that answers GET or HEAD', got: nameOf(route) }
+  // Fastify gives each GET route a HEAD route of its own.
+  if (![route.method].flat().some((method) => methods.has(method === 'HEAD' ? 'GET' : method) || methods.has(method))) {
+    const fault = { path: 'methods', expected: `a route that answers ${[...methods].join(' or ')}`, got: nameOf(route) }
     refuse([fault], 'cache options', route)
   }
   const kind = options.policy ?? 'route'

@@ -151,6 +151,15 @@ describe.each(STORES)('on %s', (kind) => {
     await expect.poll(async () => summary(await get(app, '/'))).toContain('run 2')
   })
 
+  test('a route may leave HEAD out, though Fastify makes one of it', async () => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    app.get('/', cached(cache, { ttl: 60, methods: ['GET'] }), async () => 'x')
+    await get(app, '/')
+    expect((await app.inject({ method: 'HEAD', url: '/' })).headers['cache-status']).toBe('tidemark; fwd=method')
+    expect(summary(await get(app, '/'))).toBe('HIT x')
+  })
+
   test('a cached route that answers neither GET nor HEAD is refused', () => {
     const cache = caches.create()
     const app = makeCachedApp(cache)

@@ -167,7 +167,7 @@ describe('options that make no sense are refused, with the name of the route and
     [{ ttl: 60, vary: ['accept language'] }, 'vary: '],
     [{ ttl: 60, query: [1] }, 'query: expected an array of parameter names'],
     [{ ttl: 60, user: 'id' }, "user: expected a function of the request, got 'id'"],
-    [{ ttl: 60, methods: ['POST'] }, "methods: expected an array of 'GET' and 'HEAD'"],
+    [{ ttl: 60, methods: ['POST'] }, "methods: expected an array of 'GET', 'HEAD' and 'QUERY'"],
     [{ ttl: 60, statuses: [500] }, 'statuses: expected an array of statuses from 200 to 499, without 206 and 304'],
     [{ ttl: 60, statuses: [206] }, 'statuses: '],
     [{ ttl: 60, maxBodyBytes: 0 }, 'maxBodyBytes: expected a whole number above zero, got 0'],

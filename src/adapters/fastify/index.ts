@@ -1,6 +1,6 @@
 /** tidemark for Fastify. */
 export { setupCache, plugin as default } from './plugin.ts'
-export type { CachePluginOptions } from './plugin.ts'
+export type { CachePluginOptions, CacheSetupOptions } from './plugin.ts'
 export { cached, cacheBusting } from './route-spec.ts'
 export { rateLimit } from './rate-limit.ts'
 export type { RateLimitOptions } from './rate-limit.ts'

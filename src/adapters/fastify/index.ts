@@ -6,6 +6,8 @@ export { rateLimit } from './rate-limit.ts'
 export type { RateLimitOptions } from './rate-limit.ts'
 export { addCacheRoutes } from './cache-routes.ts'
 export type { CacheRoutesOptions } from './cache-routes.ts'
+export { cacheTransform } from './cache-transform.ts'
+export type { TransformedRoute } from './cache-transform.ts'
 export { createCacheErrorHandler } from './error-handler.ts'
 export type {
   CacheBustingRouteOptions,

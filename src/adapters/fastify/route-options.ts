@@ -59,7 +59,10 @@ export interface CacheRouteOptions<Request = RouteRequest> {
   tags?: readonly string[] | OfRequest<readonly string[], Request> | undefined
   /** Request headers that tell responses apart. Default: none. */
   vary?: readonly string[] | undefined
-  /** Query parameters that tell responses apart. Default: those that the route's schema declares; without one, all. */
+  /**
+   * Query parameters that tell responses apart. Default: those that the route's schema declares, if it has
+   * `additionalProperties: false`; else all.
+   */
   query?: readonly string[] | undefined
   /** Whose response it is: users never see each other's. Default: everybody's, and no request with `Authorization`. */
   user?: OfRequest<string | undefined, Request> | undefined
@@ -302,11 +305,14 @@ function patternOf({ url, constraints = {} }: Route): string {
 /** What may let more parameters pass than `properties` names, or name them elsewhere. */
 const OPEN_ENDED = ['$ref', 'allOf', 'anyOf', 'oneOf', 'if', 'dependentSchemas', 'patternProperties']
 
-/** With a schema for the query, only what it declares has been validated, and only that tells responses apart. */
+/**
+ * With a schema for the query that lets nothing else through (Fastify's validator removes it, or refuses the request), only
+ * what it declares reaches the handler. Without `additionalProperties: false` the handler is handed all there is.
+ */
 function declaredQuery(schema: FastifySchema | undefined): readonly string[] | undefined {
   const querystring = schema?.querystring ?? (schema as { query?: unknown } | undefined)?.query
   if (typeof querystring !== 'object' || querystring === null) return undefined
-  const { properties, additionalProperties = false } = querystring as Readonly<Record<string, unknown>>
+  const { properties, additionalProperties } = querystring as Readonly<Record<string, unknown>>
   if (additionalProperties !== false || OPEN_ENDED.some((word) => word in querystring)) return undefined
   return typeof properties === 'object' && properties !== null ? Object.keys(properties) : undefined
 }

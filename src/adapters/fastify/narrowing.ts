@@ -80,24 +80,27 @@ type Watched = Partial<Record<keyof typeof PARTS, unknown>>
 
 function watchUntilSent(request: FastifyRequest, reply: FastifyReply, { note, parts }: Watch): void {
   const seen = request as Watched
-  const restore = parts.flatMap((part) => {
+  // Behind a proxy that is trusted, Fastify makes them of headers, and they are in the key.
+  const restore = [replace(request, 'host', request.host), replace(request, 'protocol', request.protocol)]
+  for (const part of parts) {
     const value = seen[part]
-    if (typeof value !== 'object' || value === null) return []
-    const before = Object.getOwnPropertyDescriptor(request, part)
-    const watched = noting(value, PARTS[part], note)
-    // Fastify's own setter of `headers` would read them all.
-    Object.defineProperty(request, part, { value: watched, configurable: true, enumerable: true, writable: true })
-    return [
-      () => {
-        if (before === undefined) delete seen[part]
-        else Object.defineProperty(request, part, before)
-      },
-    ]
-  })
+    if (typeof value !== 'object' || value === null) continue
+    restore.push(replace(request, part, noting(value, PARTS[part], note)))
+  }
   const send = reply.send.bind(reply)
   reply.send = (payload?: unknown) => {
     for (const one of restore.splice(0)) one()
     return send(payload)
+  }
+}
+
+/** Fastify's own setter of `headers` would read them all. Returns what puts things back. */
+function replace(request: FastifyRequest, name: string, value: unknown): () => void {
+  const before = Object.getOwnPropertyDescriptor(request, name)
+  Object.defineProperty(request, name, { value, configurable: true, enumerable: true, writable: true })
+  return () => {
+    if (before === undefined) Reflect.deleteProperty(request, name)
+    else Object.defineProperty(request, name, before)
   }
 }
 

@@ -128,7 +128,7 @@ describe.each(STORES)('on %s', (kind) => {
       void seen.push([
         request.headers['x-a'],
         Object.keys(request.headers).length > 0,
-        Object.hasOwn(request, 'headers'),
+        ['headers', 'host'].some((name) => Object.hasOwn(request, name)),
       ])
     app.addHook('onSend', read)
     app.addHook('onResponse', read)
@@ -138,6 +138,17 @@ describe.each(STORES)('on %s', (kind) => {
     expect(await verdict(app, '/', { 'x-a': '1' })).toBe(STORED)
     await expect.poll(() => seen.length).toBe(5)
     expect(new Set(seen.map((one) => JSON.stringify(one)))).toEqual(new Set([JSON.stringify(['1', true, false])]))
+  })
+
+  test('scheme and host may be read, also where a proxy tells them', async () => {
+    const cache = caches.create({ environment: 'production' })
+    const app = makeCachedApp(cache, { trustProxy: true })
+    app.get('/', cached(cache, { ttl: 60, strict: true }), ({ host, hostname, protocol }) =>
+      [protocol, host, hostname].join(),
+    )
+    const headers = { 'x-forwarded-host': 'a.test:81', 'x-forwarded-proto': 'https' }
+    expect(await verdict(app, '/', headers)).toBe(STORED)
+    expect(summary(await get(app, '/', headers))).toBe('HIT https,a.test:81,a.test')
   })
 
   test('an error of the handler is answered as ever', async () => {

@@ -84,8 +84,13 @@ function makeStore({ cache, clock, redis, logger }: Config, connection: RedisCon
 }
 
 function makeCodec(cache: Config['cache']): Codec {
-  const { compressionEnabled, compressionAlgorithm: algorithm, compressionThreshold: thresholdBytes } = cache
-  return new Codec(compressionEnabled ? { compression: { algorithm, thresholdBytes } } : {})
+  const {
+    compressionEnabled,
+    compressionAlgorithm: algorithm,
+    compressionThreshold: thresholdBytes,
+    signingKey,
+  } = cache
+  return new Codec({ ...(compressionEnabled && { compression: { algorithm, thresholdBytes } }), signingKey })
 }
 
 function connectionOptions(redis: ResolvedRedisConfig): ConnectionOptions {

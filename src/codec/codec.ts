@@ -7,8 +7,9 @@ import {
   CacheSerializationError,
 } from '../exceptions.ts'
 import { compress, decompress, hasCompression, type CompressionAlgorithm } from './compression.ts'
-import { readBody, readHeader, writeTail, type EntryHeader } from './envelope.ts'
+import { readBody, readHeader, writeTail, type EntryHeader, type Sealed } from './envelope.ts'
 import { deserialize, serialize, type Kind } from './serializer.ts'
+import { Signer } from './signature.ts'
 import { isParsable } from './structure.ts'
 
 export { expireHeader, hasMagic, readEntryId, readHeader, readStamp, STAMP_BYTES } from './envelope.ts'
@@ -16,6 +17,8 @@ export { expireHeader, hasMagic, readEntryId, readHeader, readStamp, STAMP_BYTES
 export interface CodecOptions {
   /** Bodies from `thresholdBytes` on are compressed. Default: none are. */
   readonly compression?: { readonly algorithm: CompressionAlgorithm; readonly thresholdBytes: number }
+  /** Entries are signed with it, and those that are not, or with another, are damaged. Default: they are not. */
+  readonly signingKey?: string | undefined
   /** No larger value is written or read, whatever its stored size. Default: 64 MiB. */
   readonly maxBytes?: number
 }
@@ -31,15 +34,22 @@ const DEFAULT_COMPRESSION = { algorithm: 'gzip', thresholdBytes: 1024 } as const
 export class Codec {
   readonly #compression: CodecOptions['compression']
   readonly #maxBytes: number
+  readonly #signer: Signer | undefined
 
   /** @throws {CacheCompressionError} if this Node does not have the algorithm */
   constructor(options: CodecOptions) {
-    const { compression, maxBytes = DEFAULT_MAX_BYTES } = options
+    const { compression, maxBytes = DEFAULT_MAX_BYTES, signingKey } = options
     if (compression && !hasCompression(compression.algorithm)) {
       throw new CacheCompressionError(`${compression.algorithm}: this Node (${process.version}) does not have it`)
     }
     this.#compression = compression
     this.#maxBytes = maxBytes
+    this.#signer = signingKey === undefined ? undefined : new Signer(signingKey)
+  }
+
+  /** What bears no signature is not ours. */
+  get isSigning(): boolean {
+    return this.#signer !== undefined
   }
 
   /**
@@ -59,9 +69,13 @@ export class Codec {
     if (isJson(kind) && !isParsable(body)) throw new CacheSerializationError('value: it has too many parts')
     const asIs = { kind, compression: 'none', bodyLength, body } as const
     const algorithm = this.#algorithmFor(bodyLength, draft.compress)
-    if (algorithm === undefined) return writeTail(draft, id, asIs)
+    const write = (sealed: Sealed): Buffer => {
+      const tail = writeTail(draft, id, sealed)
+      return this.#signer?.sign(tail) ?? tail
+    }
+    if (algorithm === undefined) return write(asIs)
     const seal = (compressed: Buffer | undefined): Buffer =>
-      writeTail(draft, id, compressed ? { ...asIs, compression: algorithm, body: compressed } : asIs)
+      write(compressed ? { ...asIs, compression: algorithm, body: compressed } : asIs)
     const compressed = compress(body, algorithm)
     return compressed instanceof Promise ? compressed.then(seal) : seal(compressed)
   }
@@ -72,7 +86,7 @@ export class Codec {
    * Bytes at the top of a value (Buffer, Uint8Array) may be a view of `bytes`, so that they can go to a socket as they
    * are. Whoever keeps them, or hands them to a caller, makes a `copy` first, as of everything not `shareable`.
    *
-   * @throws {CacheDeserializationError} if the bytes are damaged, or are those of another id
+   * @throws {CacheDeserializationError} if the bytes are damaged, those of another id, or not signed as they should be
    * @throws {CacheDecompressionError} if the body is not what it declares to be
    */
   decode(bytes: Buffer, id: string): Entry | Promise<Entry> {
@@ -82,7 +96,7 @@ export class Codec {
     if (bodyLength > maxBytes) {
       throw new CacheDecompressionError(`stored entry: expected at most ${maxBytes} bytes, got ${bodyLength}`)
     }
-    const stored = readBody(bytes, header)
+    const stored = readBody(this.#signer?.verified(bytes, header.headerEnd) ?? bytes, header)
     if (compression === 'none') return toEntry(header, stored)
     const body = decompress(stored, compression, bodyLength)
     return body instanceof Promise ? body.then((it) => toEntry(header, it)) : toEntry(header, body)

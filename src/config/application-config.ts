@@ -349,6 +349,16 @@ export interface CacheConfig {
    * createCache({ cache: { waitTime: '30s' } })
    */
   waitTime?: Duration | undefined
+  /**
+   * Signs entries in Redis with HMAC-SHA256, at least 16 characters: what others write there is a miss, and reported. All
+   * processes need the same; entries from before are misses. No effect in memory.
+   *
+   * Default: none. Environment: `CACHE_SIGNING_KEY`.
+   *
+   * @example
+   * createCache({ redis: {}, cache: { signingKey: process.env.SECRET } })
+   */
+  signingKey?: string | undefined
 }
 
 /** How much the embedded memory store may hold; beyond it entries are evicted. */

@@ -39,6 +39,7 @@ export const VARIABLES: Readonly<Record<string, Exclude<FieldPath, CodeOnly>>> =
   CACHE_ON_ERROR: 'cache.onError',
   CACHE_LEASE_TIME: 'cache.leaseTime',
   CACHE_WAIT_TIME: 'cache.waitTime',
+  CACHE_SIGNING_KEY: 'cache.signingKey',
 }
 
 /** Names of ours without a meaning yet. To ignore them would send a process to a Redis that nobody meant. */

@@ -56,8 +56,11 @@ export function text<Default extends string | undefined>(
   return { expected, default: byDefault, parse, fromText: asIs, secret: false }
 }
 
-export function secret(): FieldOf<string, string | undefined> {
-  return { ...text(undefined), secret: true }
+export function secret(
+  expected?: string,
+  isAccepted?: (value: string) => boolean,
+): FieldOf<string, string | undefined> {
+  return { ...text(undefined, expected, isAccepted), secret: true }
 }
 
 export function flag(byDefault: boolean): FieldOf<boolean, boolean> {

@@ -79,7 +79,7 @@ export class ResponseCache {
     if (reason !== undefined) return { kind: 'bypass', reason }
     const key = this.#keyOf(request)
     if (key === undefined) return { kind: 'bypass', reason: 'key' }
-    const asked = { request, rerun, key, isAuthorized: isUnkeyedAuthorized(request), askedAt: undefined }
+    const asked = { request, rerun, key, isAuthorized: isUnkeyedAuthorized(request, this.#policy), askedAt: undefined }
     if (this.#policy.kind === 'rfc9111') return this.#beginVaried(asked)
     const entry = this.#cache.parts.loads.find(key)
     if (!(entry instanceof Promise)) return this.#answer(foundFrom(asked, entry))
@@ -143,7 +143,7 @@ export class ResponseCache {
       wishes,
       policy: this.#policy,
       now: this.#cache.parts.clock.now(),
-      mayRefreshBehind: this.#mayRefreshBehind(key),
+      mayRefreshBehind: this.#mayRefreshBehind(found),
     }
     const forward = entry === undefined || hit === undefined ? 'uri-miss' : forwardReason(entry, hit, selection)
     if (forward !== undefined) {
@@ -155,9 +155,12 @@ export class ResponseCache {
     return hit!
   }
 
-  /** A refresh behind bears nobody's credentials: it cannot speak for a user, nor may it be let through everywhere. */
-  #mayRefreshBehind(key: ResponseKey): boolean {
-    return !this.#policy.hasUser && this.#drops.get(key.id) !== 'unreached'
+  /**
+   * A refresh behind bears nobody's credentials: it cannot speak for a user, nor may it be let through everywhere. Nor does
+   * it bear a body.
+   */
+  #mayRefreshBehind({ key, request }: Found): boolean {
+    return !this.#policy.hasUser && request.method !== 'QUERY' && this.#drops.get(key.id) !== 'unreached'
   }
 
   #refresh(found: Found): void {
@@ -174,7 +177,7 @@ export class ResponseCache {
 
   #miss(found: Found, forward: Forward): MaybePromise<Begun> {
     const { request, key } = found
-    if (request.method !== 'GET') return { kind: 'bypass', reason: 'head' }
+    if (request.method === 'HEAD') return { kind: 'bypass', reason: 'head' }
     if (request.header('range') !== undefined) return { kind: 'bypass', reason: 'range' }
     this.#count('miss', key)
     if (found.varying !== undefined || !mayVary(this.#policy) || found.isCutOff) return this.#load(found, forward)

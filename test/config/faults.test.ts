@@ -102,6 +102,7 @@ describe('a value out of range or of the wrong type is refused', () => {
     ['cache.onError', ['ignore']],
     ['cache.leaseTime', [0]],
     ['cache.waitTime', [0]],
+    ['cache.signingKey', ['', 'fifteen letters', 1, true]],
     ['cache.memory.maxEntries', [0, '10']],
     ['cache.memory.maxBytes', [0, '0kb']],
     ['environment', ['', 1]],

@@ -43,6 +43,10 @@ export class RequestView implements CacheableRequest {
     return this.#request.query
   }
 
+  get content(): unknown {
+    return this.#request.body
+  }
+
   get name(): string | undefined {
     const { key } = this.#options
     return typeof key === 'function' ? key(this.#request as RouteRequest) : key

@@ -10,7 +10,7 @@ import type {
 import type { CacheManager } from '../../cache-manager.ts'
 import { CacheDecompressionError } from '../../exceptions.ts'
 import { answersOf, type Answer, type Answers } from '../../http/answer.ts'
-import type { Hit } from '../../http/lead.ts'
+import type { Hit, Lead } from '../../http/lead.ts'
 import { OWN_CONTROL } from '../../http/cache-control.ts'
 import { ResponseCache, type Begun } from '../../http/response-cache.ts'
 import type { RoutePolicy } from '../../http/route-policy.ts'
@@ -20,7 +20,8 @@ import { beginCapture, capturePayload, sealCapture, type Capture } from './captu
 import { compressing } from './compression.ts'
 import { applyAnswer, applyBypass, applyVerdict, RequestView, weakenEncoded } from './exchange.ts'
 import { refreshOf, rerun } from './refresh.ts'
-import { routePolicy, type CacheRouteOptions, type CacheSpec } from './route-options.ts'
+import type { CacheRouteOptions, CacheSpec } from './route-options.ts'
+import { shielding } from './shielding.ts'
 
 /** What the hooks on the way out have to know of a reply: what its handler's answer is captured by, or a hit. */
 const CAPTURE: unique symbol = Symbol('tidemark.capture')
@@ -84,15 +85,20 @@ export function prepareMessages(app: FastifyInstance): void {
   })
 }
 
+/** A route whose responses are cached, as it was registered and checked. */
+export interface CachedRoute {
+  readonly app: FastifyInstance
+  readonly route: RouteOptions
+  readonly spec: CacheSpec<CacheRouteOptions>
+  readonly policy: RoutePolicy
+}
+
 /** The preHandler of a cached route. Callback style: a hit in memory is answered at once. */
-export function lookingUp(
-  app: FastifyInstance,
-  route: RouteOptions,
-  spec: CacheSpec<CacheRouteOptions>,
-): preHandlerHookHandler {
-  const lookup = new Lookup(app, route, spec)
+export function lookingUp(cached: CachedRoute): preHandlerHookHandler {
+  const lookup = new Lookup(cached)
+  const { options } = cached.spec
   return function look(request, reply, done) {
-    lookup.begin({ request, view: new RequestView(request, spec.options), reply, done })
+    lookup.begin({ request, view: new RequestView(request, options), reply, done })
   }
 }
 
@@ -112,12 +118,13 @@ class Lookup {
   readonly #responses: ResponseCache
   readonly #answers: Answers
   readonly #mayEncode: (reply: FastifyReply) => boolean
+  readonly #shield = shielding()
 
-  constructor(app: FastifyInstance, route: RouteOptions, spec: CacheSpec<CacheRouteOptions>) {
+  constructor({ app, route, spec, policy }: CachedRoute) {
     const { cache } = spec
     this.#app = app
     this.#cache = cache
-    this.#policy = routePolicy(route, spec, cache.parts)
+    this.#policy = policy
     this.#responses = new ResponseCache(cache, this.#policy)
     this.#answers = answersOf(cache.parts)
     this.#mayEncode = compressing(route, cache, [capturing, sealing])
@@ -145,21 +152,25 @@ class Lookup {
       applyBypass(reply, begun.reason)
     } else {
       if (begun.previous !== undefined) request[REQUEST_CACHE] = { previous: previousOf(begun.previous) }
-      const answer = (stale: Hit): MaybePromise<Answer> => this.#answers.to(view, stale, this.#mayEncode(reply))
+      const answer = (stale: Hit): MaybePromise<Answer> => this.#answer(visit, stale)
       reply[CAPTURE] = beginCapture({ request: view, reply, lead: begun, answer })
     }
     done()
   }
 
   #sendHit(visit: Visit, hit: Hit): void {
-    const { view, reply } = visit
+    const { reply } = visit
     try {
-      const answer = this.#answers.to(view, hit, this.#mayEncode(reply))
+      const answer = this.#answer(visit, hit)
       if (!(answer instanceof Promise)) return send(reply, hit, answer)
       answer.then((later) => send(reply, hit, later)).catch((error: unknown) => this.#doWithout(visit, error))
     } catch (error) {
       this.#doWithout(visit, error)
     }
+  }
+
+  #answer({ request, view, reply }: Visit, hit: Hit): MaybePromise<Answer> {
+    return this.#shield(request, this.#answers.to(view, hit, this.#mayEncode(reply)))
   }
 
   /** What cannot be decompressed was not written by us, and is of no use to anybody: the handler runs. */
@@ -189,10 +200,15 @@ function stateOf(reply: FastifyReply, { status, headers, body }: Answer): Sent {
   return headers['content-encoding'] === undefined ? 'plain' : null
 }
 
+/** What a request leads, between its lookup and its answer. */
+export function leadOf(reply: FastifyReply): Lead | undefined {
+  const captured = reply[CAPTURE]
+  return isCapture(captured) ? captured.lead : undefined
+}
+
 /** Gives up the lead of a request that is turned away behind the lookup: one of those who wait for it leads. */
 export function giveUpLead(reply: FastifyReply): void {
-  const captured = reply[CAPTURE]
-  if (isCapture(captured)) captured.lead.drop('gone')
+  leadOf(reply)?.drop('gone')
 }
 
 /** The first onSend hook of a cached route. */

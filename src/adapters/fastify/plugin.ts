@@ -3,14 +3,19 @@ import type { FastifyInstance, FastifyPluginAsync, RouteOptions } from 'fastify'
 import { CacheManager } from '../../cache-manager.ts'
 import type { ApplicationConfig } from '../../config/application-config.ts'
 import { createCache } from '../../create-cache.ts'
+import { CacheConfigurationError, describe } from '../../exceptions.ts'
+import type { RoutePolicy } from '../../http/route-policy.ts'
+import { holdEntries, releaseEntries } from './applications.ts'
 import { bustingHooks } from './busting.ts'
 import { invalidateBeside, noteCached } from './invalidating.ts'
-import { capturing, giveUpLead, lookingUp, prepareMessages, sealing } from './lookup.ts'
+import { capturing, giveUpLead, leadOf, lookingUp, prepareMessages, sealing } from './lookup.ts'
+import { narrowing } from './narrowing.ts'
 import { listOf, pin } from './pinned-hooks.ts'
 import { rateLimitHook, type RateLimitHook } from './rate-limit.ts'
 import { isRefreshing } from './refresh.ts'
 import {
   assertCacheBusting,
+  routePolicy,
   type CacheBustingRouteOptions,
   type CacheRouteOptions,
   type CacheSpec,
@@ -29,8 +34,10 @@ import { announceCache, claim } from './unclaimed.ts'
 export function setupCache(
   application: FastifyApplication,
   configOrManager?: ApplicationConfig | CacheManager,
+  options: CacheSetupOptions = {},
 ): CacheManager {
   const app = application as FastifyInstance
+  const name = nameIn(options)
   const isManager = configOrManager instanceof CacheManager
   const cache = isManager ? configOrManager : createCache(withLogger(app, configOrManager))
   app.decorate('cache', cache)
@@ -38,14 +45,27 @@ export function setupCache(
   announceCache(app)
   app.addHook('onRoute', function serveRoute(route) {
     invalidateBeside(app.server, route)
-    serve(this, cache, route)
+    serve(this, { cache, name }, route)
   })
+  app.addHook('onClose', async () => releaseEntries(cache, app.server))
   if (!isManager) app.addHook('onClose', () => cache.close())
   return cache
 }
 
+/** What is said of an application, not of its cache. */
+export interface CacheSetupOptions {
+  /**
+   * Tells applications apart that are given the same manager: those of one name share their entries, those of different
+   * names do not. Default: none, which one application of a process may have that answers a route's pattern.
+   *
+   * @example
+   * setupCache(admin, cache, { name: 'admin' })
+   */
+  name?: string | undefined
+}
+
 /** The options of `app.register(tidemark, ...)`: a configuration, or a manager of yours. */
-export type CachePluginOptions = ApplicationConfig & { manager?: CacheManager }
+export type CachePluginOptions = ApplicationConfig & CacheSetupOptions & { manager?: CacheManager }
 
 /**
  * `setupCache` as a plugin; wait for it before you register routes.
@@ -59,12 +79,13 @@ export const plugin: FastifyPluginAsync<CachePluginOptions> = async (app, option
   // Fastify's own options of `register` are among them.
   const {
     manager,
+    name,
     prefix: _,
     logLevel: __,
     logSerializers: ___,
     ...config
   } = options as CachePluginOptions & OwnOptions
-  setupCache(app, manager ?? config)
+  setupCache(app, manager ?? config, { name })
 }
 
 interface OwnOptions {
@@ -76,12 +97,25 @@ interface OwnOptions {
 // The cache belongs to the application that registers the plugin, not to a scope of its own.
 Object.assign(plugin, { [Symbol.for('skip-override')]: true, [Symbol.for('fastify.display-name')]: 'tidemark' })
 
+function nameIn({ name, ...unknown }: CacheSetupOptions): string | undefined {
+  const faults = Object.keys(unknown).map((path) => ({ path, expected: 'name', got: 'an unknown option' }))
+  const isName = name === undefined || (typeof name === 'string' && name !== '' && name.isWellFormed())
+  if (!isName) faults.push({ path: 'name', expected: 'a non-empty string', got: describe(name) })
+  if (faults.length > 0) throw new CacheConfigurationError(faults, 'cache setup')
+  return name
+}
+
 function withLogger(app: FastifyInstance, config: ApplicationConfig | undefined): ApplicationConfig {
   return config?.logger === undefined ? { ...config, logger: app.log } : config
 }
 
+interface CacheOfApplication {
+  readonly cache: CacheManager
+  readonly name: string | undefined
+}
+
 /** Gives a route of `app`, or of a part of it, the hooks it asks for. */
-function serve(app: FastifyInstance, cache: CacheManager, route: RouteOptions): void {
+function serve(app: FastifyInstance, { cache, name }: CacheOfApplication, route: RouteOptions): void {
   // Plain config means the cache that is nearest.
   const config = app.cache.parts === cache.parts ? route.config : undefined
   const cacheSpec = route.cache ?? specOf<CacheRouteOptions>(cache, config?.cache)
@@ -117,10 +151,19 @@ function serve(app: FastifyInstance, cache: CacheManager, route: RouteOptions): 
   if (cacheSpec !== undefined) {
     noteCached(app.server, route.url, cacheSpec)
     // Last before the handler, so that whoever may not see the answer has been turned away.
-    pin(route, 'preHandler', { last: [lookingUp(app, route, cacheSpec), ...behindLookup] })
+    const policy = ofApplication(name, routePolicy(route, cacheSpec, cache.parts))
+    holdEntries({ app, cache, name }, policy)
+    const lookup = lookingUp({ app, route, spec: cacheSpec, policy })
+    const narrow = cacheSpec.options.strict === true ? [narrowing(route, { spec: cacheSpec, policy, leadOf })] : []
+    pin(route, 'preHandler', { last: [lookup, ...behindLookup, ...narrow] })
     // First on the way out, so that what is stored is what the handler made; last, to see what became of its head.
     pin(route, 'onSend', { first: [capturing], last: [sealing] })
   }
+}
+
+/** No pattern of a route looks like JSON. */
+function ofApplication(name: string | undefined, policy: RoutePolicy): RoutePolicy {
+  return name === undefined ? policy : { ...policy, pattern: JSON.stringify([name, policy.pattern]) }
 }
 
 function specOf<Options>(cache: CacheManager, options: Options | undefined): CacheSpec<Options> | undefined {

@@ -22,6 +22,7 @@ export const ROWS: readonly (readonly string[])[] = [
   ['create-cache.ts'],
   ['cache-manager.ts'],
   ['load.ts', 'fill-token.ts'],
+  ['loading.ts'],
   ['load-request.ts', 'joining.ts'],
   ['flight.ts', 'loaded.ts', 'telemetry.ts', 'options.ts', 'config/'],
   ['statistics.ts'],

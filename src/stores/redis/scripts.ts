@@ -295,7 +295,9 @@ const MAX_HOLDS = 10_000
  */
 export const INVALIDATE: Script = defineScript(`${PRELUDE}
 local time = now()
-redis.pcall('ZREMRANGEBYSCORE', KEYS[4], '-inf', text(time))
+local swept = redis.pcall('ZREMRANGEBYSCORE', KEYS[4], '-inf', text(time))
+-- nothing of ours stands there, and it must not keep anybody from invalidating
+if type(swept) == 'table' and string.find(swept.err, 'WRONGTYPE', 1, true) then redis.call('DEL', KEYS[4]) end
 local epoch, floor, seq, staleness = watermark()
 local stamped = math.max(time, seq + 1)
 local holdMs = tonumber(ARGV[4])

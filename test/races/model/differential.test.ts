@@ -89,7 +89,8 @@ class Twins {
     const { keyspace } = this.#model
     const real = await Promise.all(names.map(dump))
     const model = keyspace.keys().map((key) => [key, keyspace.dump(key), coarse(keyspace.pttl(key))])
-    return [real, JSON.parse(JSON.stringify(model).replaceAll('"run0"', `"${run}"`))]
+    const alike = JSON.parse(JSON.stringify(model).replaceAll('"run0"', `"${run}"`)) as Dumped[]
+    return [real.map((one) => withoutMoments(one, this.#now)), alike.map((one) => withoutMoments(one, this.#now))]
   }
 
   #expire({ key, lifetime }: { readonly key: string; readonly lifetime: string }) {
@@ -120,6 +121,18 @@ function comparable(reply: unknown, script: string): unknown {
   return Array.isArray(reply) ? reply.map((one: ModelReply) => comparable(one, script)) : reply
 }
 
+type Dumped = readonly [key: string, content: unknown, pttl: number]
+
+/** Holds end a while after the moment of a call, which only Redis knows to the microsecond. */
+function withoutMoments([key, content, pttl]: Dumped, now: number): Dumped {
+  if (!key.endsWith('}h') || !Array.isArray(content)) return [key, content, pttl]
+  const pairs = content as readonly (readonly [string, unknown])[]
+  const ends = pairs.map(([name, until]) =>
+    typeof until === 'number' ? [name, coarse((until - now) / 1000)] : [name, until],
+  )
+  return [key, ends, pttl]
+}
+
 /** What is left of a time to live, to ten seconds. */
 function coarse(pttl: number): number {
   return Math.round(pttl / 10_000) + 0
@@ -141,7 +154,7 @@ function timesOf(before: string | null, after: string | null): [atFirst: number,
   return seq === seqBefore ? undefined : [Number(seq), Number(seq)]
 }
 
-async function dump(key: string): Promise<unknown> {
+async function dump(key: string): Promise<Dumped> {
   const type = await redis.type(key)
   const pttl = coarse(await redis.pttl(key))
   if (type === 'string') return [key, (await redis.getBuffer(key))!.toString('latin1'), pttl]

@@ -59,8 +59,11 @@ export function idOf(call: Call, key: string): string {
   return key.slice(call.keys[0]!.length - 1)
 }
 
+/** `key` is that of the lease: `l:...` stands for the entry `k:...`, `lv:...` for `v:...`. */
 export function ended(call: Call, lease: string | undefined, key: string): void {
-  if (lease?.[8] === 'w') tell(call, ['r', idOf(call, key)])
+  if (lease?.[8] !== 'w') return
+  const id = idOf(call, key).slice(1)
+  tell(call, ['r', id.startsWith(':') ? `k${id}` : id])
 }
 
 export function save({ keyspace, keys }: Call, { epoch, floor, seq, staleness }: State): void {

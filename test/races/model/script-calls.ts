@@ -34,7 +34,8 @@ const id = fc.constantFrom('k:a', 'k:a', 'k:b', 'v:a')
 const call = fc
   .tuple(fc.constantFrom(...EPOCHS), fc.constantFrom('origin-1', 'origin-2'))
   .map((parts) => parts.join(''))
-const tags = fc.subarray(['n:', 't:x', 't:y', 't:ü', '*'].map((name) => Buffer.from(name).toString('latin1')))
+const NAMES = ['n:', 't:x', 't:y', 't:ü', '*'].map((name) => Buffer.from(name).toString('latin1'))
+const tags = fc.subarray(NAMES)
 /** Long, or over before the next call. */
 const lifetime = fc.constantFrom('60000', '60000', '90000', BRIEF)
 const flag = fc.constantFrom('', '1')
@@ -130,11 +131,12 @@ const invalidate = script(
       fc.constantFrom('60000', '60000', BRIEF),
       fc.constantFrom('', '', '~'),
       fc.constantFrom('0', '0', '60000', BRIEF),
-      tags,
+      // Nobody asks for none.
+      fc.subarray(NAMES, { minLength: 1 }),
     )
     .map(([stampsMs, soft, holdMs, names]) => [stampsMs, soft, holdMs, ...names]),
 )
-const greet = script('GREET', fc.constant(keysOf('m')), fc.tuple(flag))
+const greet = script('GREET', fc.constant(keysOf('m', 'h')), fc.tuple(flag))
 const sync = script(
   'SYNC',
   fc.constant(keysOf()),

@@ -1,5 +1,7 @@
 /** CacheManager: validates, asks the store, counts. The whole way of a hit stands in `get` and `getOrSet`. */
 import type { Clock } from './clock.ts'
+import type { CompressionAlgorithm } from './codec/compression.ts'
+import { within } from './deadline.ts'
 import { toMs, type Duration } from './duration.ts'
 import { freshness, isDueEarly } from './entry.ts'
 import { describe } from './exceptions.ts'
@@ -24,12 +26,16 @@ export interface CacheParts extends TtlLimits {
   readonly telemetry: Telemetry
   readonly clock: Clock
   readonly leaseMs: number
+  /** How long the store may take for one call that asks it more than once. */
+  readonly storeMs: number
   /** A fault of the store rejects `getOrSet`; otherwise it loads. */
   readonly isStrict: boolean
   /** Absent without Redis. */
   readonly connection: RedisConnection | undefined
   readonly keyPrefix: string
   readonly environment: string
+  /** How adapters compress what they store by themselves; without an `algorithm` they do not. */
+  readonly compression: { readonly algorithm: CompressionAlgorithm | undefined; readonly thresholdBytes: number }
 }
 
 /**
@@ -147,7 +153,8 @@ export class CacheManager {
   }
 
   /**
-   * Gives an entry a new ttl from now on, and no stale windows; false if it is not there.
+   * Gives an entry a new ttl from now on, and no stale windows; false if it is not there. The responses of a route have
+   * each their own windows, and stay as they are.
    *
    * @throws {CacheConfigurationError} for a ttl that is none
    * @throws {CacheKeyError} @throws {RedisConnectionError}
@@ -155,13 +162,13 @@ export class CacheManager {
   async expire(key: string, ttl: Duration, options?: KeyOptions): Promise<boolean> {
     const namespace = this.#namespaceOf(options)
     const ttlMs = Math.min(toMs(ttl, 'ttl'), this.parts.maxTtlMs)
-    const times = await this.#times(key, namespace)
-    if (this.#countFresh(times) === 0) return false
-    const { store, clock, telemetry } = this.parts
-    const ids = idsOf([key], namespace).filter((_, i) => times[i] !== undefined)
-    const expire = (id: string): Promise<boolean> =>
-      telemetry.watch(store.expire(id, clock.now() + ttlMs), { key, namespace })
-    return (await Promise.all(ids.map(expire))).includes(true)
+    const since = performance.now()
+    const [own] = await this.#times(key, namespace)
+    const { store, clock, telemetry, storeMs: budgetMs } = this.parts
+    const now = clock.now()
+    if (own === undefined || now >= own.freshUntil) return false
+    const expiring = Promise.resolve(store.expire(entryId(namespace, key), now + ttlMs))
+    return telemetry.watch(within(expiring, { since, budgetMs }), { key, namespace })
   }
 
   /**
@@ -186,6 +193,7 @@ export class CacheManager {
     assertKey(key, namespace)
     const id = entryId(namespace, key)
     const finding = options.forceRefresh === true ? undefined : loads.find({ id, key, namespace })
+    const askedAt = finding instanceof Promise ? performance.now() : undefined
     const found = finding instanceof Promise ? await finding : finding
     const entry = found === 'cut off' ? undefined : found
     const state = entry && freshness(entry, clock.now())
@@ -202,6 +210,7 @@ export class CacheManager {
       namespace,
       found: entry,
       isCutOff: found === 'cut off',
+      askedAt,
       run: loader as LoadRequest['run'],
       ...loadSettingsOf(namespace, options, this.parts),
     }

@@ -47,20 +47,25 @@ export function createCache(config?: ApplicationConfig): CacheManager {
   if (trace !== undefined) logEvents(telemetry.events, trace)
   const isStrict = cache.onError === 'throw'
   const leaseMs = cache.leaseTime * 1000
-  const loads = new Loads({ store, clock, telemetry, leaseMs, waitMs: cache.waitTime * 1000, maxTtlMs, isStrict })
+  const waitMs = cache.waitTime * 1000
+  const storeMs = (resolved.redis?.socketTimeout ?? Infinity) * 1000
+  const loads = new Loads({ store, clock, telemetry, leaseMs, waitMs, maxTtlMs, storeMs, isStrict })
   const limits = { defaultTtlMs: cache.defaultTtl * 1000, maxTtlMs }
   const { environment } = resolved
-  const { keyPrefix } = cache
+  const { keyPrefix, compressionThreshold: thresholdBytes } = cache
+  const algorithm = cache.compressionEnabled ? cache.compressionAlgorithm : undefined
   return new CacheManager({
     store,
     loads,
     telemetry,
     clock,
     leaseMs,
+    storeMs,
     isStrict,
     connection,
     keyPrefix,
     environment,
+    compression: { algorithm, thresholdBytes },
     ...limits,
   })
 }
@@ -82,8 +87,13 @@ function makeStore({ cache, clock, redis, logger }: Config, connection: RedisCon
 }
 
 function makeCodec(cache: Config['cache']): Codec {
-  const { compressionEnabled, compressionAlgorithm: algorithm, compressionThreshold: thresholdBytes } = cache
-  return new Codec(compressionEnabled ? { compression: { algorithm, thresholdBytes } } : {})
+  const {
+    compressionEnabled,
+    compressionAlgorithm: algorithm,
+    compressionThreshold: thresholdBytes,
+    signingKey,
+  } = cache
+  return new Codec({ ...(compressionEnabled && { compression: { algorithm, thresholdBytes } }), signingKey })
 }
 
 function connectionOptions(redis: ResolvedRedisConfig): ConnectionOptions {

@@ -54,6 +54,21 @@ export class RedisConnectionError extends CacheException {
   override readonly code = 'ERR_CACHE_REDIS_CONNECTION'
 }
 
+/**
+ * Redis is there and refused a command: it is full (`OOM`), may not write (`MISCONF`, `NOREPLICAS`), or does not permit
+ * it to this user (`NOPERM`). Nothing was done.
+ */
+export class RedisReplyError extends CacheException {
+  override readonly code = 'ERR_CACHE_REDIS_REPLY'
+  /** The first word of Redis's answer. */
+  readonly replyCode: string
+
+  constructor(message: string, replyCode: string) {
+    super(message)
+    this.replyCode = replyCode
+  }
+}
+
 /** A key, namespace or tag that cannot be used: empty, not a string, or not well-formed Unicode. */
 export class CacheKeyError extends CacheException {
   override readonly code = 'ERR_CACHE_KEY'

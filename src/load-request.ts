@@ -24,6 +24,10 @@ export interface LoadContext<T = unknown> {
 export interface LoadControl extends LoadContext {
   /** Sets all windows of the entry. */
   windows(windows: Windows): void
+  /** Stores the entry under another id that hangs on the same parent, as only the load could tell. */
+  as(id: string): void
+  /** Once the entry is stored, stores a note under another id that hangs on the same parent. */
+  note(id: string, value: unknown): void
 }
 
 export interface LoadRequest extends About, LoadSettings {
@@ -34,6 +38,8 @@ export interface LoadRequest extends About, LoadSettings {
   readonly found?: Entry | undefined
   /** The store has just failed to answer: do without it. */
   readonly isCutOff?: boolean | undefined
+  /** When the store was first asked for it, in milliseconds of `performance.now()`; undefined: it took no time. */
+  readonly askedAt?: number | undefined
   /** Neither wait for another caller's load nor let anybody wait for this one. */
   readonly isAlone?: boolean | undefined
   /** The caller has waited for another's load as long as one may. */

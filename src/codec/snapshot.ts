@@ -11,6 +11,17 @@
  */
 import { types } from 'node:util'
 import { CacheSerializationError, type Concern } from '../exceptions.ts'
+import {
+  BOXED_NUMBER_BYTES,
+  BUFFER_BYTES,
+  bytesOfNames,
+  CONTAINER_BYTES,
+  DATE_BYTES,
+  SLOT_BYTES,
+  STRING_BYTES,
+  TABLE_BYTES,
+  TABLE_SLOT_BYTES,
+} from './weight.ts'
 
 /** A caller's value, safe to keep. */
 export interface Snapshot {
@@ -26,16 +37,6 @@ export interface Snapshot {
 
 /** Containers within containers; what is stored can be read back without running out of stack. */
 export const MAX_DEPTH = 1000
-
-// What V8 takes on 64 bits, as measured on Node 20; names of properties are shared and not counted.
-const CONTAINER_BYTES = 56
-const SLOT_BYTES = 8
-const STRING_BYTES = 20
-const BOXED_NUMBER_BYTES = 16
-const DATE_BYTES = 96
-const TABLE_BYTES = 200
-const TABLE_SLOT_BYTES = 20
-const BUFFER_BYTES = 250
 
 /**
  * A private copy of `value` that is safe to keep and to share.
@@ -198,7 +199,7 @@ class Walk {
     const depth = this.#containers.length - 1
     const names = Object.keys(object)
     const copied: Record<string, unknown> = {}
-    this.bytes += CONTAINER_BYTES + SLOT_BYTES * names.length
+    this.bytes += CONTAINER_BYTES + SLOT_BYTES * names.length + bytesOfNames(names, depth)
     for (let i = 0; i < names.length; i++) {
       const name = names[i]!
       this.#names[depth] = name

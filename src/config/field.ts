@@ -56,8 +56,11 @@ export function text<Default extends string | undefined>(
   return { expected, default: byDefault, parse, fromText: asIs, secret: false }
 }
 
-export function secret(): FieldOf<string, string | undefined> {
-  return { ...text(undefined), secret: true }
+export function secret(
+  expected?: string,
+  isAccepted?: (value: string) => boolean,
+): FieldOf<string, string | undefined> {
+  return { ...text(undefined, expected, isAccepted), secret: true }
 }
 
 export function flag(byDefault: boolean): FieldOf<boolean, boolean> {
@@ -150,4 +153,13 @@ export function show(value: unknown, field?: Field): string {
   const [scheme] = /^[a-z][a-z+]*:\/\//i.exec(value) ?? []
   if (scheme !== undefined) return `'${scheme}***'`
   return isSecret || /@|:\/\/|[\r\n]/.test(value) ? '***' : describe(value)
+}
+
+/**
+ * A refused value of the `redis` section: any of them may be a password in the wrong place, so only what is plainly a
+ * number, perhaps with a unit, or no text at all is shown.
+ */
+export function showGuarded(value: unknown, field?: Field): string {
+  const isHarmless = typeof value !== 'string' || /^-?\d{1,6}(\.\d{1,3})?[a-z]{0,2}$/i.test(value)
+  return isHarmless || /^[a-z][a-z+]*:\/\//i.test(value) ? show(value, field) : '***'
 }

@@ -15,12 +15,13 @@ export function hitVerdict(hit: Hit): CacheVerdict {
 }
 
 /** The handler ran and its response is stored, or not because of `refusal`. */
-export function leadVerdict({ forward, obstacle }: Lead, refusal: string | undefined): CacheVerdict {
+export function leadVerdict({ forward, obstacle }: Lead, refusal: string | undefined, status?: number): CacheVerdict {
   const reason = refusal ?? obstacle
+  const told = status === undefined ? '' : ` fwd-status=${status};`
   // Such a request is never answered from the cache, unless a response says that it may be.
   if (reason === 'authorization') return bypassVerdict(reason)
   const outcome = reason === undefined ? 'stored' : `detail=${reason}`
-  return { xCache: 'MISS', cacheStatus: `tidemark; fwd=${forward}; ${outcome}` }
+  return { xCache: 'MISS', cacheStatus: `tidemark; fwd=${forward};${told} ${outcome}` }
 }
 
 /** The cache had no part in it. */

@@ -22,6 +22,8 @@ const NEVER_STORED = new Set([
   'tracestate',
   'server-timing',
   'set-cookie',
+  // Meant for this cache, and for none behind it (RFC 9213 §2.1).
+  'tidemark-cache-control',
 ])
 const RATE_LIMIT = /ratelimit/
 
@@ -33,9 +35,11 @@ export function isStorable(name: string): boolean {
 /**
  * The fields that the handler gave its response: those that were there before it (CORS, request id, CSP nonce, rate
  * limits) are made anew for each answer and not stored.
+ *
+ * @param withheld names that the response itself wants left out (RFC 9111 §5.2.2.4, `no-cache="a, b"`)
  */
-export function storedHeaders(headers: Headers, before: Headers): Headers {
-  const listed = named(headers.connection)
+export function storedHeaders(headers: Headers, before: Headers, withheld: readonly string[] = []): Headers {
+  const listed = [...named(headers.connection), ...withheld]
   const kept = Object.entries(headers).filter(
     ([name, value]) => isStorable(name) && !listed.includes(name) && !isSame(before[name], value),
   )
@@ -55,6 +59,13 @@ export function named(field: HeaderValue | undefined): readonly string[] {
 /** What a field says, as one line. */
 export function lineOf(field: HeaderValue | undefined): string | undefined {
   return field === undefined || typeof field === 'string' ? field : field.join(', ')
+}
+
+/** A Vary field that names `name` too. */
+export function withVary(field: HeaderValue | undefined, name: string): HeaderValue {
+  if (field === undefined) return name
+  const names = named(field)
+  return names.includes(name) || names.includes('*') ? field : `${lineOf(field)}, ${name}`
 }
 
 function isSame(a: HeaderValue | undefined, b: HeaderValue): boolean {

@@ -6,11 +6,15 @@
  */
 import { createHash } from 'node:crypto'
 import { assertKey, parentId, variantId } from '../key.ts'
+import { contentDigest, isUnambiguous } from './content.ts'
 import type { CacheableRequest } from './message.ts'
 import type { RoutePolicy } from './route-policy.ts'
+import { fieldPart } from './vary.ts'
 
 export interface ResponseKey {
   readonly id: string
+  /** The id of what is known of all variants (vary.ts). */
+  readonly targetId: string
   readonly parentId: string
   /** The name, as users know it. */
   readonly key: string
@@ -21,19 +25,31 @@ export interface ResponseKey {
 const LONGEST_VARIANT = 160
 
 /** Where a request's response is stored. @throws {CacheKeyError} when the route's `key` returns no string */
-export function responseKey(
-  request: CacheableRequest,
-  policy: RoutePolicy,
-  key: string = nameOf(request),
-): ResponseKey {
+export function responseKey(request: CacheableRequest, policy: RoutePolicy, known: Known = {}): ResponseKey {
   const { namespace } = policy
+  const { name: key = nameOf(request), namesOf } = known
   assertKey(key, namespace)
   // A name made by a function of the request says which response it is; a fixed name covers all of the route's.
   const target = policy.isNameComplete ? [] : [request.path, queryPart(request, policy)]
   const parts = [policy.pattern, request.scheme, request.host, ...target]
-  for (const name of policy.vary) parts.push(name, varyPart(request.header(name)))
+  if (request.method === 'QUERY') parts.push('QUERY', contentDigest(request) ?? '')
   if (policy.hasUser) parts.push('user', request.user === undefined ? '-' : `=${request.user}`)
-  return { id: variantId(namespace, key, tuple(parts)), parentId: parentId(namespace, key), key, namespace }
+  const targetId = mayVary(policy) ? variantId(namespace, key, tuple(['vary', ...parts])) : ''
+  for (const name of namesOf?.(targetId) ?? policy.vary) parts.push(name, fieldPart(request.header(name)))
+  return { id: variantId(namespace, key, tuple(parts)), targetId, parentId: parentId(namespace, key), key, namespace }
+}
+
+/** What the caller has at hand already. */
+interface Known {
+  /** The name, if it was asked for before. */
+  readonly name?: string
+  /** The header fields that the responses of a target vary by; else those that the policy names. */
+  readonly namesOf?: (targetId: string) => readonly string[]
+}
+
+/** Whether requests for one target may be answered differently. */
+export function mayVary(policy: RoutePolicy): boolean {
+  return policy.kind === 'rfc9111' || policy.vary.length > 0
 }
 
 /** What the route's `key` says, else the path. */
@@ -43,16 +59,10 @@ export function nameOf(request: CacheableRequest): string {
 
 /** Each part behind its length, as one string without NUL. */
 function tuple(parts: readonly string[]): string {
-  const text = parts.map((part) => `${part.length}:${part}`).join('')
+  let text = ''
+  for (const part of parts) text += `${part.length}:${part}`
   const isPlain = text.length <= LONGEST_VARIANT && !text.includes('\0') && text.isWellFormed()
   return isPlain ? text : `#${createHash('sha256').update(text, 'utf16le').digest('base64url')}`
-}
-
-/** `-` absent, `=value` there: an empty header is not a missing one. */
-function varyPart(value: string | undefined): string {
-  if (value === undefined) return '-'
-  const members = value.split(',').map((member) => member.trim())
-  return `=${members.join(',')}`
 }
 
 /** Of the query what the response may depend on: the declared parameters, or all. */
@@ -88,13 +98,4 @@ function parameterName(pair: string): string | undefined {
   } catch {
     return undefined
   }
-}
-
-/** True for what JSON writes down in one way only. */
-function isUnambiguous(value: unknown): boolean {
-  if (typeof value === 'number') return Number.isFinite(value)
-  if (typeof value !== 'object' || value === null) return typeof value !== 'bigint'
-  if (Array.isArray(value)) return value.every(isUnambiguous)
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return (prototype === null || prototype === Object.prototype) && Object.values(value).every(isUnambiguous)
 }

@@ -1,28 +1,31 @@
 /** Whether a request may be answered from the cache, and a response stored: the handler may restrict, never widen. */
-import { deltaSeconds, forbiddingDirective, parseCacheControl } from './cache-control.ts'
+import { controlOf, parseCacheControl, type Control } from './cache-control.ts'
+import { contentDigest, hasBody } from './content.ts'
+import { hasValidator, isBeyondGuessing, isPublic, lifetimeOf, type ResponseHead } from './freshness.ts'
 import { lineOf, named } from './headers.ts'
 import type { CacheableRequest, Headers } from './message.ts'
 import type { RoutePolicy } from './route-policy.ts'
 
-/** A response before its body is known in full. */
-export interface ResponseHead {
-  readonly status: number
-  readonly headers: Headers
-}
-
 /** Why a request passes by the cache; undefined if it does not. */
 export function bypassReason(request: CacheableRequest, policy: RoutePolicy): string | undefined {
   if (!policy.methods.has(request.method)) return 'method'
+  if (policy.hosts !== undefined && !isOneOf(policy.hosts, request.host.toLowerCase())) return 'host'
+  if (request.method === 'QUERY') return contentDigest(request) === undefined ? 'request-body' : undefined
   // Its meaning is not defined (RFC 9110 §9.3.1), and the key does not know it.
-  const length = request.header('content-length')
-  if (request.header('transfer-encoding') !== undefined || (length !== undefined && length !== '0'))
-    return 'request-body'
-  return undefined
+  return hasBody(request) ? 'request-body' : undefined
+}
+
+/** A host that is named without a port is the same on every port. */
+function isOneOf(hosts: readonly string[], host: string): boolean {
+  return hosts.includes(host) || hosts.includes(host.replace(/:\d*$/, ''))
 }
 
 /** A request that bears an Authorization and is, as far as the key knows, nobody's (RFC 9111 §3.5). */
-export function isUnkeyedAuthorized(request: CacheableRequest): boolean {
-  return request.header('authorization') !== undefined && request.user === undefined
+export function isUnkeyedAuthorized(
+  request: CacheableRequest,
+  { isAuthShared }: Pick<RoutePolicy, 'isAuthShared'>,
+): boolean {
+  return !isAuthShared && request.header('authorization') !== undefined && request.user === undefined
 }
 
 /** The client asks for a fresh response (RFC 9111 §5.2.1.4, §5.4). */
@@ -41,61 +44,68 @@ export interface Circumstances {
   readonly now: number
 }
 
+/** Statuses that a cache of this kind understands in full: it may go by `must-understand` alone (RFC 9111 §5.2.2.3). */
+const UNDERSTOOD: ReadonlySet<number> = new Set([200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414])
+
+/** More fields than this in a Vary, and hardly two requests are alike. */
+const MAX_VARYING = 8
+
 /** Why a response may not be stored, as far as its head tells; undefined if it may. */
 export function refusalReason(response: ResponseHead, circumstances: Circumstances): string | undefined {
-  const { policy, isAuthorized, before, now } = circumstances
+  const { policy, isAuthorized, before } = circumstances
   const { status, headers } = response
-  if (!policy.statuses.has(status) || status === 206 || status === 304 || status >= 500) return `status-${status}`
+  const control = controlOf(headers, policy.heedsCdn)
+  if (!isStatusStored(status, policy)) return `status-${status}`
   if (headers['set-cookie'] !== undefined) return 'set-cookie'
-  const forbidding = forbiddingDirective(headers['cache-control'])
+  const forbidding = forbiddingWord(status, control, policy)
   if (forbidding !== undefined) return forbidding
-  // Of what stood there before the handler only CORS is known to be made anew for each answer.
-  const isAnew = named(before.vary).includes('origin')
-  const vary = named(headers.vary).filter((name) => !(name === 'origin' && isAnew))
-  if (vary.includes('*') || vary.some((name) => !isKeyed(name, policy))) return 'vary'
+  const vary = varyingNames(headers, before)
+  if (vary.includes('*') || !isKeyable(vary, policy)) return 'vary'
   const encoding = lineOf(headers['content-encoding'])
-  if (encoding !== undefined && encoding !== 'identity' && !policy.vary.includes('accept-encoding')) return 'encoding'
-  if (isAuthorized && !isPublic(headers)) return 'authorization'
-  if (lifetimeMs(response, policy.windows.ttlMs, now) <= 0) return 'stale'
-  return undefined
+  const isEncoded = encoding !== undefined && encoding !== 'identity' && policy.kind === 'route'
+  if (isEncoded && !policy.vary.includes('accept-encoding')) return 'encoding'
+  if (isAuthorized && !isPublic(control)) return 'authorization'
+  return isOfUse(response, control, circumstances) ? undefined : 'stale'
 }
 
-/** Milliseconds a response is fresh: the route's ttl, or less if the response says so, minus the age it came with. */
-export function lifetimeMs({ headers }: ResponseHead, ttlMs: number, now: number): number {
-  const directives = parseCacheControl(headers['cache-control'])
-  const seconds = deltaSeconds(directives, 's-maxage') ?? deltaSeconds(directives, 'max-age')
-  const allowed = seconds === undefined ? expiresIn(headers, now) : seconds * 1000
-  return Math.min(ttlMs, allowed ?? Infinity) - ageSeconds(headers) * 1000
+/** The request header fields that a response says it depends on; CORS from before the handler is made anew each time. */
+export function varyingNames(headers: Headers, before: Headers): readonly string[] {
+  const isAnew = named(before.vary).includes('origin')
+  return named(headers.vary).filter((name) => !(name === 'origin' && isAnew))
 }
 
-/** The age that a response came with; one that is no number is beyond all bounds. */
-export function ageSeconds(headers: Headers): number {
-  const age = lineOf(headers.age)
-  if (age === undefined) return 0
-  return /^\d+$/.test(age) ? Number(age) : Infinity
+function isStatusStored(status: number, { statuses }: RoutePolicy): boolean {
+  if (status < 200 || status === 206 || status === 304 || status >= 500) return false
+  return statuses === undefined || statuses.has(status)
 }
 
-/** A stale copy may stand in for a failed load, unless the response forbade it (RFC 9111 §5.2.2.2, §5.2.2.8). */
-export function mayServeStale(headers: Headers): boolean {
-  const directives = parseCacheControl(headers['cache-control'])
-  return !['must-revalidate', 'proxy-revalidate', 's-maxage'].some((name) => directives.has(name))
+function forbiddingWord(
+  status: number,
+  { directives, forbidding, isTargeted }: Control,
+  { kind }: RoutePolicy,
+): string | undefined {
+  if (kind === 'route' || forbidding === undefined) return forbidding
+  // Under 'rfc9111' `no-cache` is stored, and confirmed each time before it is used (RFC 9111 §5.2.2.4).
+  if (forbidding === 'private' || directives.has('private')) return 'private'
+  const isUnderstood = directives.has('must-understand') && UNDERSTOOD.has(status)
+  if ((forbidding === 'no-store' || directives.has('no-store')) && !isUnderstood) return 'no-store'
+  // Somewhere in a field that does not parse.
+  return isTargeted || forbidding !== 'no-cache' || directives.has('no-cache') ? undefined : forbidding
 }
 
-/** The response says that it may answer authorized requests (RFC 9111 §3.5). */
-export function isPublic(headers: Headers): boolean {
-  const directives = parseCacheControl(headers['cache-control'])
-  return ['public', 's-maxage', 'must-revalidate'].some((name) => directives.has(name))
+function isKeyable(vary: readonly string[], policy: RoutePolicy): boolean {
+  if (policy.kind === 'rfc9111') return vary.length <= MAX_VARYING
+  return vary.every((name) => {
+    // Responses are stored as the handler made them, before anything encodes them.
+    return name === 'accept-encoding' || policy.vary.includes(name) || (name === 'authorization' && policy.hasUser)
+  })
 }
 
-function isKeyed(name: string, policy: RoutePolicy): boolean {
-  // Responses are stored as the handler made them, before anything encodes them.
-  return name === 'accept-encoding' || policy.vary.includes(name) || (name === 'authorization' && policy.hasUser)
-}
-
-/** An Expires that is no date is in the past (RFC 9111 §5.3). */
-function expiresIn(headers: Headers, now: number): number | undefined {
-  const expires = lineOf(headers.expires)
-  if (expires === undefined) return undefined
-  const at = Date.parse(expires)
-  return Number.isNaN(at) ? 0 : at - (Date.parse(lineOf(headers.date) ?? '') || now)
+/** It is fresh, or may be sent stale, or can be confirmed. */
+function isOfUse(response: ResponseHead, control: Control, { policy, now }: Circumstances): boolean {
+  const { ttlMs, swrMs, graceMs } = lifetimeOf(response, control, { policy, now }).windows
+  if (policy.kind === 'route') return ttlMs > 0
+  // A status that nobody may guess a lifetime for is not stored without one (RFC 9111 §3).
+  if (isBeyondGuessing(response, control, now)) return false
+  return ttlMs > 0 || ttlMs + swrMs + graceMs > 0 || hasValidator(response.headers)
 }

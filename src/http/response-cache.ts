@@ -1,9 +1,10 @@
 /**
  * A route's responses: what an adapter calls.
  *
- * `begin(request)` answers **hit** (send this), **lead** (run the handler, then `finish` with what it made, or `drop`),
- * or **bypass** (run the handler; the cache has no part in it). A response that may not be stored is not shared either:
- * those who waited for it run the handler themselves, and for two seconds nobody waits.
+ * `begin(request)` answers **hit** (send this), **lead** (run the handler, then `finish` with what it made, `confirm` what
+ * is stored, or `drop`), **bypass** (run the handler; the cache has no part in it), or **unsatisfied** (there is nothing
+ * to send, and the client wants nothing made). A response that may not be stored is not shared either: those who waited
+ * for it run the handler themselves, and for two seconds nobody waits.
  */
 import type { CacheManager } from '../cache-manager.ts'
 import { assertKey } from '../key.ts'
@@ -12,13 +13,17 @@ import type { LoadControl, LoadRequest } from '../load-request.ts'
 import type { Loaded } from '../loaded.ts'
 import { stampsOf } from '../options.ts'
 import type { MaybePromise } from '../stores/store.ts'
-import { nameOf, responseKey, type ResponseKey } from './key.ts'
-import { Lead, type Hit, type LeadOptions } from './lead.ts'
+import { controlOf } from './cache-control.ts'
+import { hasValidator, lifetimeOf } from './freshness.ts'
+import { mayVary, nameOf, responseKey, type ResponseKey } from './key.ts'
+import { Lead, type Hit, type LeadOptions, type Place } from './lead.ts'
 import type { CacheableRequest } from './message.ts'
-import { bypassReason, isUnkeyedAuthorized, lifetimeMs, wantsRefresh } from './policy.ts'
+import { bypassReason, isUnkeyedAuthorized } from './policy.ts'
 import { RecentDrops } from './recent-drops.ts'
 import type { RoutePolicy } from './route-policy.ts'
-import { decodeResponse } from './stored-response.ts'
+import { forwardReason, heededWishes, isSelectedBy } from './selection.ts'
+import { decodeResponse, type StoredResponse } from './stored-response.ts'
+import { LearntNames, variantOf, varyingIn, type Varying } from './vary.ts'
 
 /** Run the handler; the cache has no part in it. */
 export interface Bypass {
@@ -26,32 +31,41 @@ export interface Bypass {
   readonly reason: string
 }
 
-export type Begun = Hit | Lead | Bypass
+/** The client wants what is stored or nothing (RFC 9111 §5.2.1.7): answer 504. */
+export interface Unsatisfied {
+  readonly kind: 'unsatisfied'
+}
+
+export type Begun = Hit | Lead | Bypass | Unsatisfied
 
 /** Runs the route again behind the caller's back, with a lead to finish. */
 export type Rerun = (lead: Lead) => void
 
 type Forward = LeadOptions['forward']
 type LeadResult = Lead['result']
-
-/** A client that may refresh does so at most this often. */
-const REFRESH_INTERVAL_MS = 1000
+type FoundEntry = Entry | undefined | 'cut off'
 
 /** What was found for a request. */
 interface Found {
   readonly request: CacheableRequest
+  readonly rerun: Rerun
   readonly key: ResponseKey
   readonly entry: Entry | undefined
+  /** What is known of the target's variants; undefined if it has none. */
+  readonly varying: Varying | undefined
   /** The store did not answer. */
   readonly isCutOff: boolean
   /** See `isUnkeyedAuthorized`. Such requests neither wait for others nor let others wait for them. */
   readonly isAuthorized: boolean
+  /** When the store was first asked, in milliseconds of `performance.now()`; undefined: it answered at once. */
+  readonly askedAt: number | undefined
 }
 
 export class ResponseCache {
   readonly #policy: RoutePolicy
   readonly #cache: CacheManager
   readonly #drops: RecentDrops
+  readonly #learnt = new LearntNames()
 
   constructor(cache: CacheManager, policy: RoutePolicy) {
     this.#cache = cache
@@ -65,13 +79,12 @@ export class ResponseCache {
     if (reason !== undefined) return { kind: 'bypass', reason }
     const key = this.#keyOf(request)
     if (key === undefined) return { kind: 'bypass', reason: 'key' }
-    const isAuthorized = isUnkeyedAuthorized(request)
-    const answer = (entry: Entry | undefined | 'cut off'): MaybePromise<Begun> =>
-      entry === 'cut off'
-        ? this.#answer({ request, key, isAuthorized, entry: undefined, isCutOff: true }, rerun)
-        : this.#answer({ request, key, isAuthorized, entry, isCutOff: false }, rerun)
-    const found = this.#cache.parts.loads.find(key)
-    return found instanceof Promise ? found.then(answer) : answer(found)
+    const asked = { request, rerun, key, isAuthorized: isUnkeyedAuthorized(request, this.#policy), askedAt: undefined }
+    if (this.#policy.kind === 'rfc9111') return this.#beginVaried(asked)
+    const entry = this.#cache.parts.loads.find(key)
+    if (!(entry instanceof Promise)) return this.#answer(foundFrom(asked, entry))
+    const later = { ...asked, askedAt: performance.now() }
+    return entry.then((one) => this.#answer(foundFrom(later, one)))
   }
 
   /** Undefined for a request of which the route's `key` makes no name: that may be its client's doing. */
@@ -83,42 +96,80 @@ export class ResponseCache {
       this.#cache.parts.telemetry.report(error)
       return undefined
     }
-    return responseKey(request, this.#policy, name)
+    return this.#keyNamed(request, name)
+  }
+
+  #keyNamed(request: CacheableRequest, name: string): ResponseKey {
+    if (this.#policy.kind === 'route') return responseKey(request, this.#policy, { name })
+    return responseKey(request, this.#policy, { name, namesOf: (target) => this.#learnt.get(target) })
   }
 
   /** Whether a request asks for the very response that a lead is to fill in. */
   isFor(lead: Lead, request: CacheableRequest): boolean {
-    return responseKey(request, this.#policy).id === lead.id
+    const known = this.#policy.kind === 'route' ? {} : { namesOf: () => lead.variesBy }
+    return responseKey(request, this.#policy, known).id === lead.id
   }
 
-  #answer(found: Found, rerun: Rerun): MaybePromise<Begun> {
+  /**
+   * By what the responses of the target are told apart stands in the store, too. Both are asked for at once: if this
+   * process knew better, or less, it asks once more.
+   */
+  #beginVaried({ request, rerun, key, isAuthorized }: Asked): MaybePromise<Begun> {
+    const { loads } = this.#cache.parts
+    const entry = loads.find(key)
+    const note = loads.find({ ...key, id: key.targetId })
+    const askedAt = note instanceof Promise ? performance.now() : undefined
+    const asked = { request, rerun, key, isAuthorized, askedAt }
+    return then(note, (noted) => {
+      const varying = varyingIn(noted === 'cut off' ? undefined : noted)
+      if (isSame(varying.names, this.#learnt.get(key.targetId)) || noted === 'cut off') {
+        return then(entry, (one) => this.#answer(foundFrom(asked, one, varying)))
+      }
+      // Nobody waits for the first answer.
+      if (entry instanceof Promise) entry.catch(() => undefined)
+      this.#learnt.learn(key.targetId, varying.names)
+      const now = { ...asked, key: responseKey(request, this.#policy, { name: key.key, namesOf: () => varying.names }) }
+      return then(loads.find(now.key), (one) => this.#answer(foundFrom(now, one, varying)))
+    })
+  }
+
+  #answer(found: Found): MaybePromise<Begun> {
     const { entry, key, request } = found
+    const wishes = heededWishes(request, this.#policy)
+    if (wishes?.noStore === true) return { kind: 'bypass', reason: 'request-no-store' }
     const hit = entry && this.#hit(entry, found)
-    if (entry === undefined || hit === undefined) return this.#miss(found, 'uri-miss')
-    const now = this.#cache.parts.clock.now()
-    const isDue = now - entry.storedAt >= REFRESH_INTERVAL_MS
-    if (isDue && wantsRefresh(request) && request.mayRefresh()) return this.#miss(found, 'request')
-    const state = freshness(entry, now)
-    const mayServe = state === 'fresh' || (state === 'stale' && this.#mayRefreshBehind(key))
-    if (!mayServe) return this.#miss(found, 'stale')
-
-    this.#count(hit.isStale ? 'stale' : 'hit', key)
-    if (hit.isStale) this.#refresh(found, rerun)
-    return hit
+    const selection = {
+      request,
+      wishes,
+      policy: this.#policy,
+      now: this.#cache.parts.clock.now(),
+      mayRefreshBehind: this.#mayRefreshBehind(found),
+    }
+    const forward = entry === undefined || hit === undefined ? 'uri-miss' : forwardReason(entry, hit, selection)
+    if (forward !== undefined) {
+      if (wishes?.onlyIfCached === true) return { kind: 'unsatisfied' }
+      return this.#miss(found, forward)
+    }
+    this.#count(hit!.isStale ? 'stale' : 'hit', key)
+    if (hit!.isStale && wishes?.onlyIfCached !== true && selection.mayRefreshBehind) this.#refresh(found)
+    return hit!
   }
 
-  /** A refresh behind bears nobody's credentials: it cannot speak for a user, nor may it be let through everywhere. */
-  #mayRefreshBehind(key: ResponseKey): boolean {
-    return !this.#policy.hasUser && this.#drops.get(key.id) !== 'unreached'
+  /**
+   * A refresh behind bears nobody's credentials: it cannot speak for a user, nor may it be let through everywhere. Nor does
+   * it bear a body.
+   */
+  #mayRefreshBehind({ key, request }: Found): boolean {
+    return !this.#policy.hasUser && request.method !== 'QUERY' && this.#drops.get(key.id) !== 'unreached'
   }
 
-  #refresh(found: Found, rerun: Rerun): void {
+  #refresh(found: Found): void {
     const { key } = found
     if (this.#drops.get(key.id) !== undefined) return
     const run = (context: LoadControl): LeadResult => {
       const how = { forward: 'stale', obstacle: undefined, standIn: () => undefined } as const
       const lead = this.#lead({ ...found, isAuthorized: false }, context, how)
-      rerun(lead)
+      found.rerun(lead)
       return lead.result
     }
     void this.#cache.parts.loads.refresh({ ...this.#request(found), run })
@@ -126,10 +177,16 @@ export class ResponseCache {
 
   #miss(found: Found, forward: Forward): MaybePromise<Begun> {
     const { request, key } = found
-    if (request.method !== 'GET') return { kind: 'bypass', reason: 'head' }
+    if (request.method === 'HEAD') return { kind: 'bypass', reason: 'head' }
     if (request.header('range') !== undefined) return { kind: 'bypass', reason: 'range' }
     this.#count('miss', key)
-    return this.#load(found, forward)
+    if (found.varying !== undefined || !mayVary(this.#policy) || found.isCutOff) return this.#load(found, forward)
+    // How many variants there are matters only to those who may add one.
+    const note = this.#cache.parts.loads.find({ ...key, id: key.targetId })
+    return then(note, (noted) => {
+      const { variants } = varyingIn(noted === 'cut off' ? undefined : noted)
+      return this.#load({ ...found, varying: { names: this.#policy.vary, variants } }, forward)
+    })
   }
 
   /** Leads, or waits for whoever does. */
@@ -159,10 +216,25 @@ export class ResponseCache {
   /** What somebody else's load gives to a request that waited for it. */
   #share(found: Found, { entry, value }: Loaded, forward: Forward): MaybePromise<Begun> {
     const hit = entry === undefined ? this.#unstored(value, found) : this.#hit(entry, found)
-    if (hit !== undefined) return hit
-    if (entry !== undefined) return { kind: 'bypass', reason: found.isAuthorized ? 'authorization' : 'unreadable' }
+    if (hit !== undefined && this.#isUsable(entry)) return hit
+    // It is another variant, or good for one request alone: ask anew, knowing that.
+    if (hit === undefined && this.#isOtherVariant(entry?.value ?? value, found))
+      return this.begin(found.request, found.rerun)
+    if (entry !== undefined && hit === undefined) {
+      return { kind: 'bypass', reason: found.isAuthorized ? 'authorization' : 'unreadable' }
+    }
     const standIn = this.#drops.get(dropId(found)) === 'failed' ? this.#standIn(found) : undefined
     return standIn ?? this.#load(found, forward)
+  }
+
+  /** What had to be confirmed for whoever led has to be confirmed for those who waited, too. */
+  #isUsable(entry: Entry | undefined): boolean {
+    return entry === undefined || entry.freshUntil > entry.storedAt
+  }
+
+  #isOtherVariant(value: unknown, { request }: Found): boolean {
+    const response = decodeResponse(value)
+    return response !== undefined && !isSelectedBy(request, response)
   }
 
   #lead(found: Found, context: LoadControl, how: Pick<LeadOptions, 'forward' | 'obstacle' | 'standIn'>): Lead {
@@ -170,8 +242,11 @@ export class ResponseCache {
       ...how,
       context,
       id: found.key.id,
+      place: this.#placeOf(found),
+      previous: this.#previous(found),
       policy: this.#policy,
       clock: this.#cache.parts.clock,
+      compression: this.#cache.parts.compression,
       isAuthorized: found.isAuthorized,
       onDrop: (why) => {
         if (why !== 'gone') this.#drops.add(dropId(found), why)
@@ -179,29 +254,54 @@ export class ResponseCache {
     })
   }
 
-  #request({ key, request, entry, isCutOff }: Found): Omit<LoadRequest, 'run'> {
+  #placeOf({ request, key, varying }: Found): Place {
+    const { targetId } = key
+    return {
+      varying,
+      targetId,
+      at: (names) => ({
+        id: responseKey(request, this.#policy, { name: key.key, namesOf: () => names }).id,
+        variant: variantOf(request, names),
+      }),
+      learn: (names) => this.#learnt.learn(targetId, names),
+    }
+  }
+
+  /** What is stored and not fresh, if it can be confirmed. */
+  #previous(found: Found): StoredResponse | undefined {
+    const { entry } = found
+    if (entry === undefined || freshness(entry, this.#cache.parts.clock.now()) === 'expired') return undefined
+    const response = this.#hit(entry, found)?.response
+    return response !== undefined && hasValidator(response.headers, response.hasOwnTag) ? response : undefined
+  }
+
+  #request({ key, request, entry, isCutOff, askedAt }: Found): Omit<LoadRequest, 'run'> {
     const { namespace, windows } = this.#policy
     const tags = stampsOf(namespace, request.tags())
-    return { ...key, windows, tags, found: entry, isCutOff, compress: undefined }
+    // Responses are compressed already, where it is of use (packed.ts).
+    return { ...key, windows, tags, found: entry, isCutOff, askedAt, compress: false }
   }
 
   /** What was found, in the place of a handler that failed. */
   #standIn(found: Found): Hit | undefined {
     const { entry, key } = found
-    if (entry === undefined || freshness(entry, this.#cache.parts.clock.now()) === 'expired') return undefined
-    const hit = this.#hit(entry, found)
-    if (hit !== undefined) this.#count('stale', key)
+    const hit = entry && this.#hit(entry, found)
+    if (entry === undefined || hit === undefined || hit.response.mustValidate) return undefined
+    if (this.#cache.parts.clock.now() >= entry.staleUntil + hit.response.graceMs) return undefined
+    this.#count('stale', key)
     return hit
   }
 
   /** The answer in an entry, if it is one and this request may have it. */
-  #hit(entry: Entry, { isAuthorized }: Found): Hit | undefined {
+  #hit(entry: Entry, { isAuthorized, request }: Found): Hit | undefined {
     const response = decodeResponse(entry.value)
     if (response === undefined || (isAuthorized && !response.isPublic)) return undefined
+    if (response.varies !== undefined && !isSelectedBy(request, response)) return undefined
     const now = this.#cache.parts.clock.now()
     return {
       kind: 'hit',
       response,
+      entryId: entry.entryId,
       isStale: now >= entry.freshUntil,
       ageSeconds: response.age + Math.max(0, Math.floor((now - entry.storedAt) / 1000)),
       ttlSeconds: Math.floor((entry.freshUntil - now) / 1000),
@@ -209,11 +309,15 @@ export class ResponseCache {
   }
 
   /** The answer in what was loaded without the store, which is in no entry. */
-  #unstored(value: unknown, { isAuthorized }: Found): Hit | undefined {
+  #unstored(value: unknown, { isAuthorized, request }: Found): Hit | undefined {
     const response = decodeResponse(value)
-    if (response === undefined || (isAuthorized && !response.isPublic)) return undefined
-    const lifeMs = lifetimeMs(response, this.#policy.windows.ttlMs, this.#cache.parts.clock.now())
-    return { kind: 'hit', response, isStale: false, ageSeconds: response.age, ttlSeconds: Math.floor(lifeMs / 1000) }
+    if (response === undefined || (isAuthorized && !response.isPublic) || !isSelectedBy(request, response))
+      return undefined
+    const control = controlOf(response.headers, this.#policy.heedsCdn)
+    const { windows } = lifetimeOf(response, control, { policy: this.#policy, now: this.#cache.parts.clock.now() })
+    if (windows.ttlMs <= 0) return undefined
+    const ttlSeconds = Math.floor(windows.ttlMs / 1000)
+    return { kind: 'hit', response, entryId: undefined, isStale: false, ageSeconds: response.age, ttlSeconds }
   }
 
   #count(event: 'hit' | 'stale' | 'miss', { key, namespace }: ResponseKey): void {
@@ -224,4 +328,21 @@ export class ResponseCache {
 /** Requests with an Authorization are remembered by themselves: what they may not have others may wait for. */
 function dropId({ key, isAuthorized }: Found): string {
   return isAuthorized ? `authorized ${key.id}` : key.id
+}
+
+type Asked = Pick<Found, 'request' | 'rerun' | 'key' | 'isAuthorized' | 'askedAt'>
+
+function foundFrom(asked: Asked, entry: FoundEntry, varying?: Varying): Found {
+  const { request, rerun, key, isAuthorized, askedAt } = asked
+  const isCutOff = entry === 'cut off'
+  return { request, rerun, key, isAuthorized, askedAt, entry: isCutOff ? undefined : entry, varying, isCutOff }
+}
+
+function isSame(names: readonly string[], others: readonly string[]): boolean {
+  return names.length === others.length && names.every((name, i) => name === others[i])
+}
+
+/** At once if the value is there, which a hit in memory always is. */
+function then<T, U>(value: MaybePromise<T>, next: (value: T) => MaybePromise<U>): MaybePromise<U> {
+  return value instanceof Promise ? value.then(next) : next(value)
 }

@@ -2,9 +2,12 @@
 import type { Windows } from '../entry.ts'
 
 export interface RoutePolicy {
+  /** `'route'`: the options decide, a response may restrict. `'rfc9111'`: the response decides, as in a reverse proxy. */
+  readonly kind: 'route' | 'rfc9111'
   /** The route as it was registered, `/items/:id`. */
   readonly pattern: string
   readonly namespace: string
+  /** Under `'rfc9111'` its ttl is only the longest there may be. */
   readonly windows: Windows
   /** The name is made from the request and stands for path and query too. */
   readonly isNameComplete: boolean
@@ -14,9 +17,16 @@ export interface RoutePolicy {
   readonly vary: readonly string[]
   /** Responses belong to users. */
   readonly hasUser: boolean
+  /** Responses do not depend on Authorization. */
+  readonly isAuthShared: boolean
+  /** Hosts that are answered from the cache, in lower case, with or without a port; undefined: all. */
+  readonly hosts: readonly string[] | undefined
   readonly methods: ReadonlySet<string>
-  readonly statuses: ReadonlySet<number>
+  /** Undefined: all that the policy may store. */
+  readonly statuses: ReadonlySet<number> | undefined
   readonly maxBodyBytes: number
+  /** CDN-Cache-Control counts, too (RFC 9213). */
+  readonly heedsCdn: boolean
 }
 
 /** Statuses whose meaning lasts (RFC 9110 §15.1, without 206 and those that a cache must understand first). */

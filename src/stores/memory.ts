@@ -24,6 +24,9 @@ import { Watermark } from './watermark.ts'
 /** Leases past their time that are kept although nobody has ended them; beyond it the oldest are given up. */
 const MAX_ABANDONED = 1000
 
+/** Beyond so many names on hold everything is, until the last of them ends. */
+const MAX_HOLDS = 10_000
+
 /** Stamps are microseconds, as those that Redis gives. */
 const MICROSECONDS = 1000
 
@@ -92,11 +95,11 @@ export class MemoryStore implements Store {
     return true
   }
 
-  fill(lease: Lease, draft: EntryDraft): Verdict {
+  fill(lease: Lease, draft: EntryDraft, as: string = lease.id): Verdict {
     const verdict = this.release(lease, draft.tags)
     if (verdict === 'fenced') return verdict
     if (lease.parent !== undefined) this.#keepParent(lease.parent.id, draft)
-    this.#entries.set(lease.id, { ...draft, seq: lease.seq, epoch: EPOCH })
+    this.#entries.set(as, { ...draft, seq: lease.seq, epoch: EPOCH })
     return 'stored'
   }
 
@@ -218,9 +221,22 @@ export class MemoryStore implements Store {
   }
 
   #hold(stamps: readonly string[], now: number, holdMs: number): void {
-    for (const [name, until] of this.#onHold) if (until <= now) this.#onHold.delete(name)
+    // From the oldest on, as far as they are over: one that outlasts those behind it keeps them a while longer.
+    for (const [name, until] of this.#onHold) {
+      if (until > now) break
+      this.#onHold.delete(name)
+    }
     if (holdMs === 0) return
-    for (const name of stamps) this.#onHold.set(name, Math.max(now + holdMs, this.#onHold.get(name) ?? 0))
+    for (const name of stamps) {
+      const until = Math.max(now + holdMs, this.#onHold.get(name) ?? 0)
+      this.#onHold.delete(name)
+      this.#onHold.set(name, until)
+    }
+    if (this.#onHold.size <= MAX_HOLDS) return
+    let last = 0
+    for (const until of this.#onHold.values()) last = Math.max(last, until)
+    this.#onHold.clear()
+    this.#onHold.set(EVERYTHING, last)
   }
 
   #isOnHold(tags: readonly string[]): boolean {

@@ -110,8 +110,12 @@ export interface Store {
   acquire(id: string, options: AcquireOptions): MaybePromise<Acquired>
   /** Renew a lease for another `leaseMs`; false: it is lost. */
   extend(lease: Lease, leaseMs: number): MaybePromise<boolean>
-  /** End a lease by storing what was loaded. `draft.entryId` is the lease's token. */
-  fill(lease: Lease, draft: EntryDraft): MaybePromise<Verdict>
+  /**
+   * End a lease by storing what was loaded. `draft.entryId` is the lease's token.
+   *
+   * @param as the id to store it under, if only the load has told it: one that hangs on the same parent, which fences it
+   */
+  fill(lease: Lease, draft: EntryDraft, as?: string): MaybePromise<Verdict>
   /** End a lease without storing: `released`, or `fenced` if an invalidation of `tags` overtook the load. */
   release(lease: Lease, tags: readonly string[]): MaybePromise<Verdict>
   /** Store unconditionally. It wins over whatever is stored, and over the loads in flight. */

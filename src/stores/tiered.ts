@@ -75,15 +75,15 @@ export class TieredStore implements Store {
     return this.#far.extend(lease, leaseMs)
   }
 
-  async fill(lease: Lease, draft: EntryDraft): Promise<Verdict> {
+  async fill(lease: Lease, draft: EntryDraft, as: string = lease.id): Promise<Verdict> {
     let verdict: Verdict = 'fenced'
     // From now on Redis may hold something newer; who reads it comes behind the fill.
-    this.#near.delete(lease.id)
-    await this.#arriving([lease.id, lease.parent?.id], async (arrival) => {
-      verdict = await this.#far.fill(lease, draft)
+    this.#near.delete(as)
+    await this.#arriving([as, lease.parent?.id], async (arrival) => {
+      verdict = await this.#far.fill(lease, draft, as)
       if (verdict !== 'stored') return undefined
       // Reads under way may yet bring what this fill has replaced.
-      this.#forget([lease.id], arrival)
+      this.#forget([as], arrival)
       return { ...draft, epoch: lease.epoch, seq: lease.seq }
     })
     return verdict
@@ -153,7 +153,7 @@ export class TieredStore implements Store {
   #nearby(id: string, parentId: string | undefined): Entry | undefined {
     const entry = this.#near.get(id)
     if (entry === undefined || this.#clock.now() >= entry.freshUntil) return undefined
-    if (this.#far.judge(entry) !== 'valid') return undefined
+    if (this.#far.judge(entry, id, parentId) !== 'valid') return undefined
     if (parentId !== undefined && this.#near.get(parentId)?.entryId !== entry.parentId) return undefined
     return entry
   }
@@ -179,7 +179,7 @@ export class TieredStore implements Store {
   }
 
   #keep(entry: Entry, id: string, parentId: string | undefined): void {
-    if (this.#far.judge(entry) !== 'valid') return
+    if (this.#far.judge(entry, id, parentId) !== 'valid') return
     // Bytes from the network are a view of a chunk that would be kept whole.
     const value = entry.value instanceof Uint8Array ? copy(entry.value) : entry.value
     this.#near.set(id, { ...entry, value })

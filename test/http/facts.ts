@@ -18,6 +18,7 @@ export function makeRequest(facts: RequestFacts = {}): CacheableRequest {
     path: '/',
     search: '',
     query: {},
+    content: undefined,
     name: undefined,
     user: undefined,
     ...rest,
@@ -29,6 +30,7 @@ export function makeRequest(facts: RequestFacts = {}): CacheableRequest {
 
 export function makePolicy(policy: Partial<RoutePolicy> = {}): RoutePolicy {
   return {
+    kind: 'route',
     pattern: '/',
     namespace: '',
     windows: { ttlMs: 60_000, swrMs: 0, graceMs: 0 },
@@ -36,9 +38,12 @@ export function makePolicy(policy: Partial<RoutePolicy> = {}): RoutePolicy {
     query: undefined,
     vary: [],
     hasUser: false,
+    isAuthShared: false,
+    hosts: undefined,
     methods: new Set(['GET', 'HEAD']),
     statuses: new Set(DEFAULT_STATUSES),
     maxBodyBytes: DEFAULT_MAX_BODY_BYTES,
+    heedsCdn: false,
     ...policy,
   }
 }

@@ -1,14 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import {
   bypassReason,
-  isPublic,
   isUnkeyedAuthorized,
-  lifetimeMs,
-  mayServeStale,
   refusalReason,
   wantsRefresh,
   type Circumstances,
 } from '../../src/http/policy.ts'
+import { controlOf } from '../../src/http/cache-control.ts'
+import { isPublic, lifetimeOf } from '../../src/http/freshness.ts'
 import type { Headers } from '../../src/http/message.ts'
 import type { RoutePolicy } from '../../src/http/route-policy.ts'
 import { makePolicy, makeRequest } from './facts.ts'
@@ -43,6 +42,25 @@ describe('a request passes by the cache', () => {
     },
   )
 
+  test.each([
+    ['a.example', undefined],
+    ['A.Example', undefined],
+    ['a.example:8080', undefined],
+    ['a.example:', undefined],
+    ['b.example:81', undefined],
+    ['[::1]:3000', undefined],
+    ['[::1]', undefined],
+    ['b.example', 'host'],
+    ['b.example:8', 'host'],
+    ['a.example.evil', 'host'],
+    ['a.example:80:81', 'host'],
+    ['evil', 'host'],
+    ['', 'host'],
+  ])('unless its host %s is one of those that the route names: %s', (host, reason) => {
+    const policy = makePolicy({ hosts: ['a.example', 'b.example:81', '[::1]'] })
+    expect(bypassReason(makeRequest({ host }), policy)).toBe(reason)
+  })
+
   test('not with a Content-Length of 0', () => {
     expect(bypassReason(makeRequest({ headers: { 'content-length': '0' } }), makePolicy())).toBeUndefined()
   })
@@ -52,22 +70,23 @@ describe('Authorization', () => {
   const headers = { authorization: 'Bearer alice' }
 
   test('counts unless the key knows whose request it is', () => {
-    expect(isUnkeyedAuthorized(makeRequest({ headers }))).toBe(true)
-    expect(isUnkeyedAuthorized(makeRequest({ headers, user: 'alice' }))).toBe(false)
-    expect(isUnkeyedAuthorized(makeRequest())).toBe(false)
+    expect(isUnkeyedAuthorized(makeRequest({ headers }), makePolicy())).toBe(true)
+    expect(isUnkeyedAuthorized(makeRequest({ headers, user: 'alice' }), makePolicy())).toBe(false)
+    expect(isUnkeyedAuthorized(makeRequest(), makePolicy())).toBe(false)
+    expect(isUnkeyedAuthorized(makeRequest({ headers }), makePolicy({ isAuthShared: true }))).toBe(false)
   })
 
   test.each(['public', 's-maxage=60', 'must-revalidate', 'max-age=60; PUBLIC'])(
     'its response is stored if it says %s',
     (field) => {
       expect(refusal({ 'cache-control': field }, { isAuthorized: true })).toBeUndefined()
-      expect(isPublic({ 'cache-control': field })).toBe(true)
+      expect(isPublic(controlOf({ 'cache-control': field }))).toBe(true)
     },
   )
 
   test.each(['', 'max-age=60', 'x-public', 'proxy-revalidate'])('and not if it says %j', (field) => {
     expect(refusal({ 'cache-control': field }, { isAuthorized: true })).toBe('authorization')
-    expect(isPublic({ 'cache-control': field })).toBe(false)
+    expect(isPublic(controlOf({ 'cache-control': field }))).toBe(false)
   })
 })
 
@@ -155,8 +174,12 @@ describe('a response is stored', () => {
   })
 })
 
+function lifetimeAt(now: number, headers: Headers): ReturnType<typeof lifetimeOf> {
+  return lifetimeOf({ status: 200, headers }, controlOf(headers), { policy: makePolicy(), now })
+}
+
 describe('how long a response is fresh', () => {
-  const seconds = (headers: Headers): number => lifetimeMs({ status: 200, headers }, 60_000, NOW) / 1000
+  const seconds = (headers: Headers): number => lifetimeAt(NOW, headers).windows.ttlMs / 1000
 
   test.each([
     [{}, 60],
@@ -177,7 +200,7 @@ describe('how long a response is fresh', () => {
 test.each(['must-revalidate', 'proxy-revalidate', 's-maxage=60', 'max-age=60; must-revalidate'])(
   'a stale copy may not stand in for a response that said %s',
   (field) => {
-    expect(mayServeStale({ 'cache-control': field })).toBe(false)
-    expect(mayServeStale({ 'cache-control': 'max-age=60' })).toBe(true)
+    expect(lifetimeAt(NOW, { 'cache-control': field }).mustValidate).toBe(true)
+    expect(lifetimeAt(NOW, { 'cache-control': 'max-age=60' }).mustValidate).toBe(false)
   },
 )

@@ -7,6 +7,13 @@ const RESPONSE: StoredResponse = {
   headers: { 'content-type': 'text/plain', link: ['<a>', '<b>'] },
   isPublic: false,
   age: 3,
+  graceMs: 0,
+  hasOwnTag: false,
+  mustValidate: false,
+  varies: undefined,
+  variant: undefined,
+  coding: undefined,
+  length: 5,
   body: Buffer.from('hello'),
 }
 
@@ -29,15 +36,37 @@ describe('a response as bytes', () => {
     const headers = fc.dictionary(name, fc.oneof(value, fc.array(value, { minLength: 1 })), { noNullPrototype: true })
     fc.assert(
       fc.property(headers, fc.uint8Array(), fc.boolean(), (fields, bytes, isPublic) => {
-        const response = { ...RESPONSE, headers: fields, isPublic, body: Buffer.from(bytes) }
+        const response = { ...RESPONSE, headers: fields, isPublic, length: bytes.length, body: Buffer.from(bytes) }
         expect(decodeResponse(encodeResponse(response))).toEqual(response)
       }),
     )
   })
 
-  test('is taken apart once for the same bytes', () => {
+  test('is made once of bytes that are kept, which own their memory', () => {
     const bytes = encodeResponse(RESPONSE)
-    expect(decodeResponse(bytes)).toBe(decodeResponse(bytes))
+    const owned = Buffer.allocUnsafeSlow(bytes.length)
+    bytes.copy(owned)
+    expect(decodeResponse(owned)).toBe(decodeResponse(owned))
+  })
+
+  test('has the fields of any other with the same head, be its bytes others', () => {
+    const [one, other] = [RESPONSE, { ...RESPONSE, body: Buffer.from('world') }].map((it) =>
+      decodeResponse(encodeResponse(it)),
+    )
+    expect(one!.headers).toBe(other!.headers)
+    expect([one, other].map((it) => it!.body.toString())).toEqual(['hello', 'world'])
+  })
+
+  test('is read whatever its length, and however many there are', () => {
+    for (let i = 0; i < 5000; i++) {
+      const headers = { 'x-number': String(i), 'x-long': 'a'.repeat(i) }
+      expect(decodeResponse(encodeResponse({ ...RESPONSE, headers }))?.headers).toEqual(headers)
+    }
+  })
+
+  test('in a coding has the length of its identity', () => {
+    const response = { ...RESPONSE, coding: 'gzip', length: 100 } as const
+    expect(decodeResponse(encodeResponse(response))).toEqual(response)
   })
 })
 
@@ -75,6 +104,11 @@ describe('what is no response', () => {
     ['no word on who may have it', { isPublic: undefined }],
     ['a word on who may have it that is none', { isPublic: 'yes' }],
     ['an age that is none', { age: -1 }],
+    ['a length that is none', { length: undefined }],
+    ['a length that is not its body’s', { length: 6 }],
+    ['a length beyond all bounds', { coding: 'gzip', length: 2 ** 27 }],
+    ['a coding that nobody knows', { coding: 'lzma' }],
+    ['a coding from the prototype', { coding: 'constructor' }],
     ['a cookie', { headers: { 'set-cookie': 'session=evil' } }],
     ['a length of its own', { headers: { 'content-length': '1' } }],
     ['a framing of its own', { headers: { 'transfer-encoding': 'chunked' } }],
@@ -86,7 +120,7 @@ describe('what is no response', () => {
   })
 
   test('or reaches for the prototype', () => {
-    const head = '{"status":200,"isPublic":true,"age":0,"headers":{"__proto__":["x"]}}'
+    const head = '{"status":200,"isPublic":true,"age":0,"length":0,"headers":{"__proto__":["x"]}}'
     const length = Buffer.alloc(4)
     length.writeUInt32BE(head.length)
     expect(decodeResponse(Buffer.concat([length, Buffer.from(head)]))).toBeUndefined()

@@ -1,9 +1,12 @@
 /** Between Fastify and the rules: a request as the rules see it, and a hit as Fastify sends it. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { CacheKeyError, describe } from '../../exceptions.ts'
+import type { Answer } from '../../http/answer.ts'
 import { bypassVerdict, hitVerdict, type CacheVerdict } from '../../http/cache-status.ts'
+import { weakened } from '../../http/etag.ts'
+import { withVary } from '../../http/headers.ts'
 import type { Hit } from '../../http/lead.ts'
-import type { CacheableRequest, Headers } from '../../http/message.ts'
+import type { CacheableRequest, Headers, HeaderValue } from '../../http/message.ts'
 import type { CacheRouteOptions, RouteRequest } from './route-options.ts'
 
 /** A view of a Fastify request; what costs something is asked for only when the rules want it. */
@@ -12,10 +15,13 @@ export class RequestView implements CacheableRequest {
   readonly path: string
   readonly search: string
   readonly #request: FastifyRequest
+  readonly #headers: FastifyRequest['headers']
   readonly #options: CacheRouteOptions
 
   constructor(request: FastifyRequest, options: CacheRouteOptions) {
     this.#request = request
+    // Behind two getters, and looked into ten times for a hit.
+    this.#headers = request.headers
     this.#options = options
     this.method = request.method
     const { url } = request
@@ -35,6 +41,10 @@ export class RequestView implements CacheableRequest {
 
   get query(): unknown {
     return this.#request.query
+  }
+
+  get content(): unknown {
+    return this.#request.body
   }
 
   get name(): string | undefined {
@@ -61,7 +71,7 @@ export class RequestView implements CacheableRequest {
   }
 
   header(name: string): string | undefined {
-    const value = this.#request.headers[name]
+    const value = this.#headers[name]
     return Array.isArray(value) ? value.join(', ') : value
   }
 }
@@ -83,13 +93,22 @@ export function statusOf(reply: FastifyReply, payload: unknown): number {
 }
 
 /** Puts a stored response in the place of the handler's; its body is returned, to be sent. */
-export function applyHit(reply: FastifyReply, hit: Hit): Buffer {
-  const { status, headers, body } = hit.response
+export function applyAnswer(reply: FastifyReply, hit: Hit, answer: Answer): Buffer | undefined {
+  const { status, headers, body } = answer
   reply.code(status)
   for (const name in headers) reply.header(name, headers[name])
+  // CORS may have said `Vary: Origin` before.
+  if (answer.variesByEncoding)
+    reply.header('vary', withVary(reply.getHeader('vary') as HeaderValue | undefined, 'accept-encoding'))
   reply.header('age', hit.ageSeconds)
   applyVerdict(reply, hitVerdict(hit))
   return body
+}
+
+/** What a plugin has encoded behind us are other bytes than those that the tag was made of (RFC 9110 §8.8.3.3). */
+export function weakenEncoded(reply: FastifyReply): void {
+  const tag = reply.hasHeader('content-encoding') ? reply.getHeader('etag') : undefined
+  if (typeof tag === 'string') reply.header('etag', weakened(tag))
 }
 
 export function applyBypass(reply: FastifyReply, reason: string): void {
@@ -99,4 +118,9 @@ export function applyBypass(reply: FastifyReply, reason: string): void {
 export function applyVerdict(reply: FastifyReply, { xCache, cacheStatus }: CacheVerdict): void {
   reply.header('x-cache', xCache)
   reply.header('cache-status', cacheStatus)
+}
+
+/** True for the fields that `applyVerdict` sets. */
+export function isVerdict(name: string): boolean {
+  return name === 'x-cache' || name === 'cache-status'
 }

@@ -1,82 +1,247 @@
 /** The two hooks of a cached route: ask the cache before the handler, and take what the handler made. */
-import type { FastifyInstance, FastifyReply, onSendHookHandler, preHandlerHookHandler, RouteOptions } from 'fastify'
-import type { Hit } from '../../http/lead.ts'
+import type {
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  onSendHookHandler,
+  preHandlerHookHandler,
+  RouteOptions,
+} from 'fastify'
+import type { CacheManager } from '../../cache-manager.ts'
+import { CacheDecompressionError } from '../../exceptions.ts'
+import { answersOf, type Answer, type Answers } from '../../http/answer.ts'
+import type { Hit, Lead } from '../../http/lead.ts'
+import { OWN_CONTROL } from '../../http/cache-control.ts'
 import { ResponseCache, type Begun } from '../../http/response-cache.ts'
+import type { RoutePolicy } from '../../http/route-policy.ts'
+import { previousOf, type PreviousResponse } from '../../http/validation.ts'
+import type { MaybePromise } from '../../stores/store.ts'
 import { beginCapture, capturePayload, sealCapture, type Capture } from './capture.ts'
-import { applyBypass, applyHit, RequestView } from './exchange.ts'
+import { compressing } from './compression.ts'
+import { applyAnswer, applyBypass, applyVerdict, RequestView, weakenEncoded } from './exchange.ts'
 import { refreshOf, rerun } from './refresh.ts'
-import { routePolicy, type CacheRouteOptions, type CacheSpec } from './route-options.ts'
+import type { CacheRouteOptions, CacheSpec } from './route-options.ts'
+import { shielding } from './shielding.ts'
 
-/** Set on the reply of a request whose handler leads, or whose hit has no Content-Type. */
+/** What the hooks on the way out have to know of a reply: what its handler's answer is captured by, or a hit. */
 const CAPTURE: unique symbol = Symbol('tidemark.capture')
+
+/**
+ * A hit on its way: in identity, so that a plugin may encode it yet; so and without a Content-Type; as a 304; or
+ * nothing that matters.
+ */
+type Sent = 'plain' | 'untyped' | 'not modified' | null
 
 declare module 'fastify' {
   interface FastifyReply {
-    [CAPTURE]: Capture | 'untyped' | null
+    [CAPTURE]: Capture | Sent
   }
 }
 
-/** Every reply has a place for its capture from the start, which keeps replies of one shape. */
-export function prepareReplies(app: FastifyInstance): void {
-  if (!app.hasReplyDecorator(CAPTURE)) app.decorateReply(CAPTURE, null)
+/** What the handler of a cached route is told. */
+export interface RequestCache {
+  /** What is stored and no longer fresh, if it can be confirmed: with `reply.notModified()`, or by passing on a 304. */
+  readonly previous: PreviousResponse | undefined
+}
+
+const NOTHING_STORED: RequestCache = { previous: undefined }
+const REQUEST_CACHE: unique symbol = Symbol('tidemark.request')
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    [REQUEST_CACHE]: RequestCache | null
+    /** What the cache has of this request's response. */
+    readonly cache: RequestCache
+  }
+
+  interface FastifyReply {
+    /**
+     * Answers with `request.cache.previous`, which the origin has confirmed: it is fresh again, with the header fields
+     * that were set on this reply in the place of its own (RFC 9111 §4.3.4).
+     *
+     * @throws {TypeError} if there is nothing to confirm
+     */
+    notModified(): FastifyReply
+  }
+}
+
+/** Every request and reply has its places from the start, which keeps them of one shape. */
+export function prepareMessages(app: FastifyInstance): void {
+  if (app.hasReplyDecorator(CAPTURE)) return
+  app.decorateReply(CAPTURE, null)
+  app.decorateRequest(REQUEST_CACHE, null)
+  app.decorateRequest('cache', {
+    getter(this: FastifyRequest) {
+      return this[REQUEST_CACHE] ?? NOTHING_STORED
+    },
+  })
+  app.decorateReply('notModified', function notModified(this: FastifyReply) {
+    const captured = this[CAPTURE]
+    if (!isCapture(captured) || captured.lead.previous === undefined) {
+      throw new TypeError('reply.notModified(): expected a request.cache.previous, got none')
+    }
+    captured.isConfirmed = true
+    return this.code(304).send()
+  })
+}
+
+/** A route whose responses are cached, as it was registered and checked. */
+export interface CachedRoute {
+  readonly app: FastifyInstance
+  readonly route: RouteOptions
+  readonly spec: CacheSpec<CacheRouteOptions>
+  readonly policy: RoutePolicy
 }
 
 /** The preHandler of a cached route. Callback style: a hit in memory is answered at once. */
-export function lookingUp(
-  app: FastifyInstance,
-  route: RouteOptions,
-  spec: CacheSpec<CacheRouteOptions>,
-): preHandlerHookHandler {
-  const policy = routePolicy(route, spec, spec.cache.parts)
-  const responses = new ResponseCache(spec.cache, policy)
-  return function lookup(request, reply, done) {
-    const proceed = (begun: Begun): void => {
-      if (begun.kind === 'hit') return sendHit(reply, begun)
-      if (begun.kind === 'bypass') applyBypass(reply, begun.reason)
-      else reply[CAPTURE] = beginCapture(reply, begun)
-      done()
-    }
+export function lookingUp(cached: CachedRoute): preHandlerHookHandler {
+  const lookup = new Lookup(cached)
+  const { options } = cached.spec
+  return function look(request, reply, done) {
+    lookup.begin({ request, view: new RequestView(request, options), reply, done })
+  }
+}
+
+/** A request on its way through the lookup. */
+interface Visit {
+  readonly request: FastifyRequest
+  readonly view: RequestView
+  readonly reply: FastifyReply
+  /** Goes on to the handler, or to the error handler. */
+  readonly done: (error?: Error) => void
+}
+
+class Lookup {
+  readonly #app: FastifyInstance
+  readonly #cache: CacheManager
+  readonly #policy: RoutePolicy
+  readonly #responses: ResponseCache
+  readonly #answers: Answers
+  readonly #mayEncode: (reply: FastifyReply) => boolean
+  readonly #shield = shielding()
+
+  constructor({ app, route, spec, policy }: CachedRoute) {
+    const { cache } = spec
+    this.#app = app
+    this.#cache = cache
+    this.#policy = policy
+    this.#responses = new ResponseCache(cache, this.#policy)
+    this.#answers = answersOf(cache.parts)
+    this.#mayEncode = compressing(route, cache, [capturing, sealing])
+  }
+
+  begin(visit: Visit): void {
+    const { request, view, reply, done } = visit
     try {
-      const view = new RequestView(request, spec.options)
-      const lead = refreshOf(responses, request, view)
+      const lead = refreshOf(this.#responses, request, view)
       if (lead === 'another') return void reply.code(503).send()
-      if (lead !== undefined) return proceed(lead)
-      const begun = responses.begin(view, (led) => rerun(app, led, { request, view, policy }))
-      if (begun instanceof Promise) begun.then(proceed, done)
-      else proceed(begun)
+      if (lead !== undefined) return this.#proceed(visit, lead)
+      const begun = this.#responses.begin(view, (led) => rerun(this.#app, led, { request, view, policy: this.#policy }))
+      if (begun instanceof Promise) begun.then((later) => this.#proceed(visit, later), done)
+      else this.#proceed(visit, begun)
     } catch (error) {
       done(error as Error)
     }
   }
+
+  #proceed(visit: Visit, begun: Begun): void {
+    const { request, view, reply, done } = visit
+    if (begun.kind === 'hit') return this.#sendHit(visit, begun)
+    if (begun.kind === 'unsatisfied') return sendUnsatisfied(reply)
+    if (begun.kind === 'bypass') {
+      applyBypass(reply, begun.reason)
+    } else {
+      if (begun.previous !== undefined) request[REQUEST_CACHE] = { previous: previousOf(begun.previous) }
+      const answer = (stale: Hit): MaybePromise<Answer> => this.#answer(visit, stale)
+      reply[CAPTURE] = beginCapture({ request: view, reply, lead: begun, answer })
+    }
+    done()
+  }
+
+  #sendHit(visit: Visit, hit: Hit): void {
+    const { reply } = visit
+    try {
+      const answer = this.#answer(visit, hit)
+      if (!(answer instanceof Promise)) return send(reply, hit, answer)
+      answer.then((later) => send(reply, hit, later)).catch((error: unknown) => this.#doWithout(visit, error))
+    } catch (error) {
+      this.#doWithout(visit, error)
+    }
+  }
+
+  #answer({ request, view, reply }: Visit, hit: Hit): MaybePromise<Answer> {
+    return this.#shield(request, this.#answers.to(view, hit, this.#mayEncode(reply)))
+  }
+
+  /** What cannot be decompressed was not written by us, and is of no use to anybody: the handler runs. */
+  #doWithout(visit: Visit, error: unknown): void {
+    if (!(error instanceof CacheDecompressionError)) return visit.done(error as Error)
+    this.#cache.parts.telemetry.report(error)
+    this.#proceed(visit, { kind: 'bypass', reason: 'unreadable' })
+  }
 }
 
-function sendHit(reply: FastifyReply, hit: Hit): void {
-  const body = applyHit(reply, hit)
+/** Nothing stored may be sent, and the client wants nothing else (RFC 9111 §5.2.1.7). */
+function sendUnsatisfied(reply: FastifyReply): void {
+  applyVerdict(reply, { xCache: 'MISS', cacheStatus: 'tidemark; detail=only-if-cached' })
+  reply.code(504).send({ statusCode: 504, error: 'Gateway Timeout', message: 'not in the cache' })
+}
+
+function send(reply: FastifyReply, hit: Hit, answer: Answer): void {
+  const body = applyAnswer(reply, hit, answer)
+  reply[CAPTURE] = stateOf(reply, answer)
+  reply.send(body === undefined || body.length === 0 ? undefined : body)
+}
+
+function stateOf(reply: FastifyReply, { status, headers, body }: Answer): Sent {
+  if (status === 304) return 'not modified'
   // Fastify gives bytes without a type one of its own, which the handler's answer did not have.
-  if (body.length > 0 && !reply.hasHeader('content-type')) reply[CAPTURE] = 'untyped'
-  reply.send(body.length === 0 ? undefined : body)
+  if (body !== undefined && body.length > 0 && !reply.hasHeader('content-type')) return 'untyped'
+  return headers['content-encoding'] === undefined ? 'plain' : null
+}
+
+/** What a request leads, between its lookup and its answer. */
+export function leadOf(reply: FastifyReply): Lead | undefined {
+  const captured = reply[CAPTURE]
+  return isCapture(captured) ? captured.lead : undefined
 }
 
 /** Gives up the lead of a request that is turned away behind the lookup: one of those who wait for it leads. */
 export function giveUpLead(reply: FastifyReply): void {
-  const captured = reply[CAPTURE]
-  if (captured !== null && captured !== 'untyped') captured.lead.drop('gone')
-}
-
-/** The last onSend hook of a cached route. */
-export const sealing: onSendHookHandler = function seal(_request, reply, ...[payload, done]) {
-  const captured = reply[CAPTURE]
-  if (captured !== null && captured !== 'untyped') sealCapture(captured, reply)
-  done(null, payload)
+  leadOf(reply)?.drop('gone')
 }
 
 /** The first onSend hook of a cached route. */
 export const capturing: onSendHookHandler = function capture(_request, reply, ...[payload, done]) {
   const captured = reply[CAPTURE]
-  if (captured === null) return done(null, payload)
-  if (captured === 'untyped') {
-    reply.removeHeader('content-type')
+  if (!isCapture(captured)) {
+    if (captured === 'untyped') reply.removeHeader('content-type')
     return done(null, payload)
   }
-  done(null, capturePayload(captured, reply, payload))
+  const captive = capturePayload(captured, reply, payload)
+  if (captive instanceof Promise) captive.then((later) => done(null, later), done)
+  else done(null, captive)
+}
+
+/** The last onSend hook of a cached route. */
+export const sealing: onSendHookHandler = function seal(_request, reply, ...[payload, done]) {
+  const captured = reply[CAPTURE]
+  if (isCapture(captured)) {
+    const sealed = sealCapture(captured, reply, payload)
+    // It was meant for this cache (RFC 9213 §2.1).
+    if (reply.hasHeader(OWN_CONTROL)) reply.removeHeader(OWN_CONTROL)
+    return done(null, sealed)
+  }
+  if (captured === 'plain' || captured === 'untyped') {
+    weakenEncoded(reply)
+  } else if (captured === 'not modified') {
+    // A length of 0 is what Fastify says of every HEAD without a body, and no plugin's '' is a body either.
+    reply.removeHeader('content-length')
+    return done(null, null)
+  }
+  done(null, payload)
+}
+
+function isCapture(captured: Capture | Sent): captured is Capture {
+  return typeof captured === 'object' && captured !== null
 }

@@ -8,19 +8,21 @@
 import type { RouteOptions } from 'fastify'
 
 interface Pinned {
-  readonly first?: readonly unknown[]
+  /** A function where it is known only when the list is read. */
+  readonly first?: readonly unknown[] | (() => readonly unknown[])
   readonly last?: readonly unknown[]
 }
 
 export function pin(route: RouteOptions, name: 'preHandler' | 'onSend', { first = [], last = [] }: Pinned): void {
-  const isOther = (hook: unknown): boolean => !first.includes(hook) && !last.includes(hook)
   let list: unknown[] = listOf<unknown>(route[name])
   Object.defineProperty(route, name, {
     enumerable: true,
     configurable: true,
     get: () => {
+      const front = typeof first === 'function' ? first() : first
+      const others = list.filter((hook) => !front.includes(hook) && !last.includes(hook))
       // The same array each time: some plugins push to it.
-      list.splice(0, list.length, ...first, ...list.filter(isOther), ...last)
+      list.splice(0, list.length, ...front, ...others, ...last)
       return list
     },
     set: (hooks: unknown) => {

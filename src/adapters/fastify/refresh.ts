@@ -20,6 +20,9 @@ interface Refresh {
 
 const refreshes = new AsyncLocalStorage<Refresh>()
 
+/** Runs a function outside of the caller's asynchronous context, where applications keep who is asking. */
+const outside = AsyncLocalStorage.snapshot()
+
 export function isRefreshing(request: FastifyRequest): boolean {
   return refreshes.getStore()?.url === request.originalUrl
 }
@@ -54,19 +57,21 @@ export function rerun(app: FastifyInstance, lead: Lead, { request, view, policy 
   const asked = {
     method: 'GET',
     url,
-    headers: headersFor(view, policy),
+    headers: headersFor(view, [...policy.vary, ...lead.variesBy]),
     ...(remoteAddress === undefined ? {} : { remoteAddress }),
   } as const
-  refreshes.run({ url, lead }, () => {
-    app.inject(asked).then(end, end)
+  outside(() => {
+    refreshes.run({ url, lead }, () => {
+      app.inject(asked).then(end, end)
+    })
   })
 }
 
-function headersFor(view: CacheableRequest, policy: RoutePolicy): Record<string, string> {
+function headersFor(view: CacheableRequest, keyed: readonly string[]): Record<string, string> {
   const headers: Record<string, string> = { host: view.host }
   // Behind a proxy that is trusted, it is the proxy who tells the scheme.
   if (view.header('x-forwarded-proto') !== undefined) headers['x-forwarded-proto'] = view.scheme
-  for (const name of policy.vary) {
+  for (const name of keyed) {
     const value = view.header(name)
     if (value !== undefined) headers[name] = value
   }

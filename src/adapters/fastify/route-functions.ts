@@ -6,7 +6,6 @@
  * anybody, and the mistake is told with the route's name.
  */
 import type { preHandlerHookHandler, RouteOptions } from 'fastify'
-import type { CacheManager } from '../../cache-manager.ts'
 import { CacheKeyError, describe, describeError } from '../../exceptions.ts'
 import { applyBypass } from './exchange.ts'
 import { isName, nameOf, type CacheRouteOptions, type CacheSpec, type RouteRequest } from './route-options.ts'
@@ -32,6 +31,8 @@ const PROMISED: Readonly<Record<FunctionName, Promised>> = {
   allowRefresh: { expected: 'true or false', accepts: () => true },
 }
 
+const NAMES = Object.keys(PROMISED) as readonly FunctionName[]
+
 /** Mistakes on their way to `bypassing`, and the function that made them. */
 const mistakes = new WeakMap<CacheKeyError, FunctionName>()
 
@@ -44,11 +45,11 @@ export function withCheckedFunctions(
   // Refused, when its turn comes.
   if (typeof options !== 'object' || options === null) return spec
   const checked: Record<string, unknown> = { ...options }
-  for (const name of Object.keys(PROMISED) as FunctionName[]) {
+  for (const name of NAMES) {
     const ask = checked[name]
     if (typeof ask === 'function') checked[name] = checkedFunction(name, ask as Ask, nameOf(route))
   }
-  return { cache, options: checked as unknown as CacheRouteOptions }
+  return { cache, options: checked }
 }
 
 type Ask = (request: RouteRequest) => unknown
@@ -76,9 +77,11 @@ function mistake(name: FunctionName, error: CacheKeyError): CacheKeyError {
 export function bypassing(
   lookup: preHandlerHookHandler,
   route: RouteOptions,
-  { parts }: CacheManager,
+  { cache, options }: CacheSpec<CacheRouteOptions>,
 ): preHandlerHookHandler {
-  const { telemetry, isStrict } = parts
+  const hasFunctions = NAMES.some((name) => typeof options[name] === 'function')
+  if (!hasFunctions) return lookup
+  const { telemetry, isStrict } = cache.parts
   return function lookUp(request, reply, done) {
     lookup.call(this, request, reply, (error) => {
       const name = error instanceof CacheKeyError ? mistakes.get(error) : undefined

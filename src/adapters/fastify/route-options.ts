@@ -40,8 +40,16 @@ export type OneOrMore = string | readonly string[]
 
 /** How the responses of a route are cached. `Names` is what a list may be written as: one name may stand alone. */
 export interface CacheRouteOptions<Request = RouteRequest, Names = readonly string[]> {
-  /** How long a response is fresh; the response itself may ask for less (`Cache-Control`, `Expires`). */
-  ttl: Duration
+  /**
+   * How long a response is fresh; the response itself may ask for less (`Cache-Control`, `Expires`). To be given, except
+   * with `policy: 'rfc9111'`.
+   */
+  ttl?: Duration | undefined
+  /**
+   * `'route'`: these options decide how long a response is fresh, its headers may shorten it. `'rfc9111'`: its headers
+   * alone decide, as in a reverse proxy; what it varies by is learnt from its Vary. Default: `'route'`.
+   */
+  policy?: 'route' | 'rfc9111' | undefined
   /** How long after its ttl it is still served, while one refresh runs behind. Default: not at all. No effect with `user`. */
   swr?: Duration | undefined
   /** How long after that it may stand in for a handler that throws or answers 5xx. Default: not at all. */
@@ -58,18 +66,42 @@ export interface CacheRouteOptions<Request = RouteRequest, Names = readonly stri
   tags?: Names | OfRequest<Names, Request> | undefined
   /** Request headers that tell responses apart. Default: none. */
   vary?: Names | undefined
-  /** Query parameters that tell responses apart. Default: those that the route's schema declares; without one, all. */
+  /**
+   * Query parameters that tell responses apart. Default: those that the route's schema declares, if it has
+   * `additionalProperties: false`; else all.
+   */
   query?: Names | undefined
   /** Whose response it is: users never see each other's. Default: everybody's, and no request with `Authorization`. */
   user?: OfRequest<string | undefined, Request> | undefined
-  /** Methods that are answered from the cache. Default: GET and HEAD. */
-  methods?: readonly ('GET' | 'HEAD')[] | undefined
+  /**
+   * `'shared'`: the answer does not depend on who asks, so requests with `Authorization` share it, without a `public` in
+   * each response. Who may ask at all is up to the hooks before. Default: such requests pass by the cache.
+   */
+  auth?: 'shared' | undefined
+  /**
+   * Hosts that are answered from the cache, with a port or for all ports; requests for others pass by. Default: all, each
+   * with its own entries.
+   *
+   * @example
+   * cached(cache, { ttl: 60, hosts: ['www.example.com'] })
+   */
+  hosts?: readonly string[] | undefined
+  /**
+   * The handler may read only those header fields, cookies and query parameters that are in the key: with any other its
+   * response is not stored, and in the environment `development` the read throws. Default: false.
+   */
+  strict?: boolean | undefined
+  /**
+   * Methods that are answered from the cache. `QUERY` (RFC 10008) has its body in the key; older versions of
+   * Fastify learn of it by `app.addHttpMethod('QUERY', { hasBody: true })`. Default: GET and HEAD.
+   */
+  methods?: readonly ('GET' | 'HEAD' | 'QUERY')[] | undefined
   /** Statuses that are stored; never 206, 304 or 5xx. Default: 200 203 204 301 308 404 410. */
   statuses?: readonly number[] | undefined
   /** Larger bodies are not stored, in bytes. Default: 1 MiB. */
   maxBodyBytes?: number | undefined
-  /** `'route'`: these options decide how long a response is fresh, its headers may shorten it. Default: `'route'`. */
-  policy?: 'route' | undefined
+  /** CDN-Cache-Control counts in the place of Cache-Control, too (RFC 9213). Default: false. */
+  cdnCacheControl?: boolean | undefined
   /** Who may have an entry refreshed by `Cache-Control: no-cache`, at most once a second. Default: nobody. */
   allowRefresh?: OfRequest<boolean, Request> | undefined
 }
@@ -129,6 +161,8 @@ interface Check {
 export const isName = (value: unknown): boolean => typeof value === 'string' && value !== '' && value.isWellFormed()
 const isFunction = (value: unknown): boolean => typeof value === 'function'
 const isHeaderName = (value: unknown): boolean => typeof value === 'string' && /^[\w!#$%&'+.^`|~-]+$/.test(value)
+const isHost = (value: unknown): boolean =>
+  typeof value === 'string' && /^(?:[\w.-]+|\[[\da-f.:]+\])(?::\d{1,5})?$/i.test(value)
 const isListOf = (accepts: (value: unknown) => boolean) => (value: unknown) =>
   Array.isArray(value) && value.every(accepts)
 
@@ -138,6 +172,7 @@ const NAMES: Check = {
   expected: 'a non-empty string, an array of them, or a function of the request',
   accepts: (value) => isName(value) || isListOf(isName)(value) || isFunction(value),
 }
+const BOOLEAN: Check = { expected: 'true or false', accepts: (value) => typeof value === 'boolean' }
 const FUNCTION: Check = { expected: 'a function of the request', accepts: isFunction }
 const isStatus = (value: unknown): boolean =>
   Number.isInteger(value) && Number(value) >= 200 && Number(value) < 500 && value !== 206 && value !== 304
@@ -155,11 +190,21 @@ const CACHE_CHECKS: Readonly<Record<keyof CacheRouteOptions, Check>> = {
   vary: { expected: 'a header name, or an array of them', accepts: isListOf(isHeaderName) },
   query: { expected: 'the name of a parameter, or an array of them', accepts: isListOf(isName) },
   user: FUNCTION,
-  methods: { expected: "an array of 'GET' and 'HEAD'", accepts: isListOf((it) => it === 'GET' || it === 'HEAD') },
+  auth: { expected: "'shared'", accepts: (value) => value === 'shared' },
+  hosts: {
+    expected: 'an array of hosts, at least one',
+    accepts: (value) => isListOf(isHost)(value) && String(value) !== '',
+  },
+  methods: {
+    expected: "an array of 'GET', 'HEAD' and 'QUERY'",
+    accepts: isListOf((it) => it === 'GET' || it === 'HEAD' || it === 'QUERY'),
+  },
   statuses: { expected: 'an array of statuses from 200 to 499, without 206 and 304', accepts: isListOf(isStatus) },
   maxBodyBytes: { expected: 'a whole number above zero', accepts: (it) => Number.isSafeInteger(it) && Number(it) > 0 },
-  policy: { expected: "'route'", accepts: (value) => value === 'route' },
+  policy: { expected: "'route' or 'rfc9111'", accepts: (value) => value === 'route' || value === 'rfc9111' },
+  cdnCacheControl: BOOLEAN,
   allowRefresh: FUNCTION,
+  strict: BOOLEAN,
 }
 
 const BUSTING_CHECKS: Readonly<Record<keyof CacheBustingRouteOptions, Check>> = {
@@ -181,13 +226,6 @@ export function withLists({
   return { cache, options: { ...options, ...asLists } as CacheRouteOptions }
 }
 
-/** True for the HEAD route that Fastify adds to a GET route of which only GET is to be cached. */
-export function isUncachedHead(route: Route, options: Pick<CacheRouteOptions, 'methods'>): boolean {
-  const { methods } = Object(options) as typeof options
-  if (!Array.isArray(methods) || methods.length === 0) return false
-  return [route.method].flat().every((method) => method === 'HEAD') && methods.every((method) => method === 'GET')
-}
-
 /** What the rules need to know of a route. @throws {CacheConfigurationError} that names the route and every fault */
 export function routePolicy(
   route: Route,
@@ -195,26 +233,47 @@ export function routePolicy(
   limits: TtlLimits,
 ): RoutePolicy {
   const faults = faultsOf(options, CACHE_CHECKS)
-  const hasTtl = typeof options === 'object' && options !== null && options.ttl !== undefined
-  if (!hasTtl) faults.push({ path: 'ttl', expected: CACHE_CHECKS.ttl.expected, got: 'undefined' })
+  if (typeof options === 'object' && options !== null) faults.push(...ttlFaults(options))
   refuse(faults, 'cache options', route)
   const methods: ReadonlySet<string> = new Set(options.methods ?? ['GET', 'HEAD'])
-  if (![route.method].flat().some((method) => methods.has(method))) {
-    const fault = { path: 'methods', expected: 'a route that answers GET or HEAD', got: nameOf(route) }
+  // Fastify gives each GET route a HEAD route of its own.
+  if (![route.method].flat().some((method) => methods.has(method === 'HEAD' ? 'GET' : method) || methods.has(method))) {
+    const fault = { path: 'methods', expected: `a route that answers ${[...methods].join(' or ')}`, got: nameOf(route) }
     refuse([fault], 'cache options', route)
   }
+  const kind = options.policy ?? 'route'
   return {
+    kind,
     pattern: patternOf(route),
     namespace: options.namespace ?? cache.ownNamespace,
-    windows: windowsOf(options, limits),
+    windows: windowsOf(kind === 'route' ? options : { ...options, ttl: limits.maxTtlMs / 1000 }, limits),
     isNameComplete: typeof options.key === 'function',
     query: options.query ?? declaredQuery(route.schema),
     vary: (options.vary ?? []).map((name) => name.toLowerCase()),
     hasUser: options.user !== undefined,
+    isAuthShared: options.auth === 'shared',
+    hosts: options.hosts?.map((host) => host.toLowerCase()),
     methods,
-    statuses: new Set(options.statuses ?? DEFAULT_STATUSES),
+    statuses: statusesOf(options, kind),
     maxBodyBytes: options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
+    heedsCdn: options.cdnCacheControl === true,
   }
+}
+
+/** By 'rfc9111' any status may say how long it is fresh (RFC 9111 §3). */
+function statusesOf({ statuses }: CacheRouteOptions, kind: RoutePolicy['kind']): RoutePolicy['statuses'] {
+  if (statuses === undefined && kind === 'rfc9111') return undefined
+  return new Set(statuses ?? DEFAULT_STATUSES)
+}
+
+/** A ttl says how long by 'route', and nothing by 'rfc9111'; `vary` is learnt then. */
+function ttlFaults({ policy, ttl, vary }: { policy?: unknown; ttl?: unknown; vary?: unknown }): ConfigurationFault[] {
+  if (policy !== 'rfc9111')
+    return ttl === undefined ? [{ path: 'ttl', expected: CACHE_CHECKS.ttl.expected, got: 'undefined' }] : []
+  const unused = { ttl, vary }
+  return Object.entries(unused).flatMap(([path, value]) =>
+    value === undefined ? [] : [{ path, expected: "nothing, with policy: 'rfc9111'", got: describe(value) }],
+  )
 }
 
 /** @throws {CacheConfigurationError} that names the route and every fault */
@@ -264,11 +323,14 @@ function patternOf({ url, constraints = {} }: Route): string {
 /** What may let more parameters pass than `properties` names, or name them elsewhere. */
 const OPEN_ENDED = ['$ref', 'allOf', 'anyOf', 'oneOf', 'if', 'dependentSchemas', 'patternProperties']
 
-/** With a schema for the query, only what it declares has been validated, and only that tells responses apart. */
+/**
+ * With a schema for the query that lets nothing else through (Fastify's validator removes it, or refuses the request), only
+ * what it declares reaches the handler. Without `additionalProperties: false` the handler is handed all there is.
+ */
 function declaredQuery(schema: FastifySchema | undefined): readonly string[] | undefined {
   const querystring = schema?.querystring ?? (schema as { query?: unknown } | undefined)?.query
   if (typeof querystring !== 'object' || querystring === null) return undefined
-  const { properties, additionalProperties = false } = querystring as Readonly<Record<string, unknown>>
+  const { properties, additionalProperties } = querystring as Readonly<Record<string, unknown>>
   if (additionalProperties !== false || OPEN_ENDED.some((word) => word in querystring)) return undefined
   return typeof properties === 'object' && properties !== null ? Object.keys(properties) : undefined
 }

@@ -7,7 +7,7 @@
 import type { Clock } from '../../clock.ts'
 import { expireHeader, hasMagic, readHeader, readStamp, type Codec } from '../../codec/codec.ts'
 import { softened, type Entry } from '../../entry.ts'
-import { CacheDecompressionError, CacheDeserializationError, type CacheException } from '../../exceptions.ts'
+import { CacheDecompressionError, CacheDeserializationError, describe, type CacheException } from '../../exceptions.ts'
 import { newToken } from '../../token.ts'
 import type { EntryTimes, MaybePromise } from '../store.ts'
 import type { Validity } from '../watermark.ts'
@@ -39,15 +39,19 @@ export class EntryReader {
     this.#options = options
   }
 
-  /** The entry in `bytes`, if it is valid. */
-  async entry(bytes: Buffer, id: string, state: WatermarkState | undefined): Promise<Entry | undefined> {
-    if (!hasMagic(bytes)) return this.#foreign(bytes)
-    return this.#readable(async () => {
-      const validity = await this.#judge(bytes, id, state)
-      if (validity === 'invalid') return undefined
-      const entry = await this.#options.codec.decode(bytes, id)
-      return validity === 'soft' ? softened(entry) : entry
-    })
+  /** The entry in `bytes`, if it is valid: at once, unless stamps have to be asked for or a large body decompressed. */
+  entry(bytes: Buffer, id: string, state: WatermarkState | undefined): MaybePromise<Entry | undefined> {
+    if (!hasMagic(bytes)) return this.#options.codec.isSigning ? this.#unreadable(unsigned(id)) : this.#foreign(bytes)
+    try {
+      const validity = this.#judge(bytes, id, state)
+      const entry =
+        validity instanceof Promise
+          ? validity.then((judged) => this.#decode(bytes, id, judged))
+          : this.#decode(bytes, id, validity)
+      return entry instanceof Promise ? entry.catch((error: unknown) => this.#unreadable(error)) : entry
+    } catch (error) {
+      return this.#unreadable(error)
+    }
   }
 
   /** The header in `bytes`, if its entry is valid; `pttl` is the reply of PTTL. */
@@ -58,16 +62,19 @@ export class EntryReader {
   ): Promise<FoundHeader | undefined> {
     if (found.pttl === NOT_THERE) return undefined
     if (!hasMagic(bytes)) {
+      if (this.#options.codec.isSigning) return undefined
       const until = found.pttl < 0 ? Infinity : this.#options.clock.now() + found.pttl
       return { bytes, expired: () => bytes, times: { seq: 0, tags: [], ...windowsUntil(until) } }
     }
-    return this.#readable(async () => {
+    try {
       const validity = await this.#judge(bytes, id, found.state)
       if (validity === 'invalid') return undefined
       const header = readHeader(bytes, id)
       const times = validity === 'soft' ? { ...header, freshUntil: 0 } : header
       return { bytes, expired: (freshUntil: number) => expireHeader(bytes, freshUntil), times }
-    })
+    } catch (error) {
+      return this.#unreadable(error)
+    }
   }
 
   #judge(bytes: Buffer, id: string, state: WatermarkState | undefined): MaybePromise<Validity> {
@@ -78,14 +85,17 @@ export class EntryReader {
     return this.#options.mirror.judge(readHeader(bytes, id), state)
   }
 
-  async #readable<T>(read: () => Promise<T | undefined>): Promise<T | undefined> {
-    try {
-      return await read()
-    } catch (error) {
-      if (!(error instanceof CacheDeserializationError || error instanceof CacheDecompressionError)) throw error
-      this.#options.onFault(error)
-      return undefined
-    }
+  #decode(bytes: Buffer, id: string, validity: Validity): MaybePromise<Entry | undefined> {
+    if (validity === 'invalid') return undefined
+    const entry = this.#options.codec.decode(bytes, id)
+    if (validity === 'valid') return entry
+    return entry instanceof Promise ? entry.then(softened) : softened(entry)
+  }
+
+  /** Reports bytes that cannot be read: they are not there. */
+  #unreadable(error: unknown): undefined {
+    if (!(error instanceof CacheDeserializationError || error instanceof CacheDecompressionError)) throw error
+    this.#options.onFault(error)
   }
 
   #foreign(bytes: Buffer): Entry {
@@ -106,6 +116,10 @@ export class EntryReader {
       negative: false,
     }
   }
+}
+
+function unsigned(id: string): CacheDeserializationError {
+  return new CacheDeserializationError(`stored entry: expected the signed entry of ${describe(id)}, got other bytes`)
 }
 
 function windowsUntil(until: number): Pick<Entry, 'freshUntil' | 'staleUntil' | 'graceUntil'> {

@@ -28,6 +28,7 @@ export class Mirror {
   #epoch = ''
   #stamps = new Watermark(0)
   #syncing: Promise<void> | undefined
+  #lastBytes: Buffer | undefined
   #lastText = ''
   #lastState: WatermarkState | undefined
 
@@ -38,7 +39,10 @@ export class Mirror {
   /** The state in the bytes of the watermark key; undefined if it is missing or unreadable: then nothing is valid. */
   parse(bytes: Buffer | null): WatermarkState | undefined {
     if (bytes === null) return undefined
+    // All reads of one MGET are judged by the same bytes.
+    if (bytes === this.#lastBytes) return this.#lastState
     const text = bytes.toString('latin1')
+    this.#lastBytes = bytes
     if (text !== this.#lastText) {
       this.#lastText = text
       this.#lastState = parseState(text)

@@ -5,6 +5,7 @@
  */
 import type { Clock } from '../../clock.ts'
 import { STAMP_BYTES, readEntryId, type Codec } from '../../codec/codec.ts'
+import { within } from '../../deadline.ts'
 import type { Entry, EntryDraft } from '../../entry.ts'
 import type { ConnectionEvent } from '../../events.ts'
 import { CacheException } from '../../exceptions.ts'
@@ -16,6 +17,7 @@ import type {
   EntryTimes,
   InvalidationOptions,
   Lease,
+  MaybePromise,
   Store,
   StoreListener,
   Verdict,
@@ -30,7 +32,7 @@ import { Coherence } from './coherence.ts'
 import { EntryReader, type FoundHeader } from './entry-reader.ts'
 import { Mirror } from './mirror.ts'
 import { Outages } from './outages.ts'
-import { ReadBatch } from './read-batch.ts'
+import { ReadBatch, type RawRead } from './read-batch.ts'
 import { ACQUIRE, EXPIRE, EXTEND, FILL, GREET, HEADERS, INVALIDATE, REMOVE, SET, SYNC } from './scripts.ts'
 import { Undelivered } from './undelivered.ts'
 
@@ -108,7 +110,12 @@ export class RedisStore implements Store {
     this.#root = `${options.keyPrefix}{#0}`
     // Channels know no SELECT: the name tells the databases of one server apart.
     this.#metaKeys = [`${this.#root}w`, `${this.#root}t`, `${this.#root}x:${connection.db}`]
-    this.#reads = new ReadBatch((args) => connection.send(args), this.#metaKeys[0])
+    this.#reads = new ReadBatch({
+      send: (args) => connection.send(args),
+      keyOf: (id) => this.#root + id,
+      watermarkKey: this.#metaKeys[0],
+      judge: (raw) => this.#entryIn(raw),
+    })
     this.#mirror = new Mirror((epoch, since) => this.#sync(epoch, since))
     const onFault = (error: Parameters<StoreListener['onFault']>[0]): void => this.#listener?.onFault(error)
     this.#reader = new EntryReader({ codec, clock, decodeResponses, mirror: this.#mirror, onFault })
@@ -118,28 +125,25 @@ export class RedisStore implements Store {
         // Its own message is no news here, and a load that should have been fenced may have been kept meanwhile.
         this.#tier?.onRemoved(ids)
       },
-      invalidate: (stamps, soft) => this.#invalidate(stamps, { soft }),
+      invalidate: (stamps, how) => this.#invalidate(stamps, how),
     })
     const tell = (change: ConnectionEvent): void => this.#listener?.onConnection?.(change)
     connection.watch(new Outages({ redis: connection.name, undelivered: this.#undelivered, tell }))
     connection.greet({
       say: () => {
-        const keys = this.#keys([META])
+        const keys = this.#keys([META, HOLDS])
         const args = [this.#call(), options.onFailover === 'invalidate' ? '1' : '']
         return ['EVAL', GREET.lua, String(keys.length), ...keys, ...args]
       },
       onRefused: (cause) => onFault(new CacheException(UNKNOWN_SERVER, { cause })),
+      // What is heard there is no news either.
+      onUnserved: (reason) => this.#coherence?.reconnect(reason),
     })
   }
 
-  async read(id: string, parentId?: string): Promise<Entry | undefined> {
-    if (!this.#undelivered.isEmpty) await this.#undelivered.replay()
-    const raw = await this.#reads.read(this.#root + id, parentId === undefined ? undefined : this.#root + parentId)
-    if (raw.entry === null) return undefined
-    this.#listener?.onBytes(raw.entry.length, 0)
-    const entry = await this.#reader.entry(raw.entry, id, this.#mirror.parse(raw.watermark))
-    if (entry === undefined || parentId === undefined) return entry
-    return raw.parent !== null && entry.parentId === readEntryId(raw.parent) ? entry : undefined
+  read(id: string, parentId?: string): Promise<Entry | undefined> {
+    if (this.#undelivered.isEmpty) return this.#reads.read(id, parentId)
+    return this.#undelivered.replay().then(() => this.#reads.read(id, parentId))
   }
 
   async acquire(id: string, options: AcquireOptions): Promise<Acquired> {
@@ -156,7 +160,8 @@ export class RedisStore implements Store {
       this.#listener?.onBytes(bytes.length, 0)
       const entry = await this.#reader.entry(bytes, id, this.#mirror.parse(watermark))
       const isChild = options.parentId !== undefined
-      if (entry !== undefined && (!isChild || entry.parentId === parentEntryId.toString('hex'))) {
+      const isOfParent = !isChild || entry?.parentId === parentEntryId.toString('hex')
+      if (entry !== undefined && isOfParent && !this.#isDoomed(entry, id, options.parentId)) {
         return { outcome: 'hit', entry }
       }
       // What stands there is of no use: ask again, for the right to replace it.
@@ -170,11 +175,11 @@ export class RedisStore implements Store {
     return (await this.#run(EXTEND, [leaseId(lease.id)], [bytesOf(lease.token), ms(leaseMs)])) === 1
   }
 
-  async fill(lease: Lease, draft: EntryDraft): Promise<Verdict> {
+  async fill(lease: Lease, draft: EntryDraft, as: string = lease.id): Promise<Verdict> {
     const { id, parent } = lease
-    const tail = await this.#codec.encode(draft, id)
+    const tail = await this.#codec.encode(draft, as)
     const lifetime = ms(draft.graceUntil - draft.storedAt)
-    const keys = [id, leaseId(id), HOLDS]
+    const keys = [as, leaseId(id), HOLDS]
     const args: Argument[] = [bytesOf(lease.token), tail, lifetime]
     if (parent === undefined) {
       args.push('', '')
@@ -232,7 +237,7 @@ export class RedisStore implements Store {
       // Every process either hears of it before its knowledge is older than that, or stops to serve from its memory.
       if (options.strict === true) await wholly(stalenessMs)
     } catch (error) {
-      this.#undelivered.addStamps(stamps, options.soft === true)
+      this.#undelivered.addStamps(stamps, options)
       throw error
     }
   }
@@ -250,9 +255,11 @@ export class RedisStore implements Store {
   }
 
   /** How an entry stands that was kept in memory; undefined if what is known of invalidations is not current. */
-  judge(entry: Entry): Validity | undefined {
-    const isCurrent = this.#undelivered.isEmpty && this.#coherence?.isCurrent() === true
-    return isCurrent ? this.#mirror.judgeKept(entry) : undefined
+  judge(entry: Entry, id: string, parentId: string | undefined): Validity | undefined {
+    // Out of reach is not current; refused is what was named, and nothing else.
+    const isDelivered = this.#undelivered.isEmpty || this.#undelivered.isRefused
+    if (!isDelivered || this.#coherence?.isCurrent() !== true) return undefined
+    return this.#isDoomed(entry, id, parentId) ? undefined : this.#mirror.judgeKept(entry)
   }
 
   ping(): Promise<boolean> {
@@ -272,6 +279,28 @@ export class RedisStore implements Store {
   #fenced(id: string, reply: Reply): 'fenced' {
     this.#listener?.onTrace?.(`a load of ${id} is refused: ${FENCED[Number(reply)] ?? 'overtaken'}`)
     return 'fenced'
+  }
+
+  #entryIn({ id, parentId, entry: bytes, parent, watermark, askedAt }: RawRead): MaybePromise<Entry | undefined> {
+    if (bytes === null || (parentId !== undefined && parent === null)) return undefined
+    this.#listener?.onBytes(bytes.length, 0)
+    const entry = this.#reader.entry(bytes, id, this.#mirror.parse(watermark))
+    const parentEntryId = parent === null ? undefined : readEntryId(parent)
+    const isOf = (it: Entry | undefined): Entry | undefined => {
+      if (it === undefined || this.#isDoomed(it, id, parentId)) return undefined
+      return parentEntryId === undefined || it.parentId === parentEntryId ? it : undefined
+    }
+    if (!(entry instanceof Promise)) return isOf(entry)
+    // It takes a SYNC to judge it.
+    return within(entry, { since: askedAt, budgetMs: this.connection.commandTimeoutMs }).then(isOf)
+  }
+
+  /** True for what was to be invalidated, though Redis does not know it yet. */
+  #isDoomed({ tags }: Entry, id: string, parentId: string | undefined): boolean {
+    if (this.#undelivered.isEmpty) return false
+    return (
+      this.#undelivered.concerns(id, tags) || (parentId !== undefined && this.#undelivered.concerns(parentId, tags))
+    )
   }
 
   /** How long the memory of other processes may lag behind, in milliseconds. */

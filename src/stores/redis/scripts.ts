@@ -40,8 +40,11 @@ local function tell(message) redis.pcall('PUBLISH', X, cjson.encode(message)) en
 -- the id that a key stands for
 local function idOf(key) return string.sub(key, #W) end
 
+-- key is that of the lease: l:... stands for the entry k:..., lv:... for v:...
 local function ended(lease, key)
-  if lease and string.sub(lease, 9, 9) == 'w' then tell({ 'r', idOf(key) }) end
+  if not lease or string.sub(lease, 9, 9) ~= 'w' then return end
+  local id = string.sub(idOf(key), 2)
+  tell({ 'r', string.sub(id, 1, 1) == ':' and 'k' .. id or id })
 end
 `
 
@@ -206,7 +209,7 @@ export const FILL: Script = defineScript(`${PRELUDE}
 local lease = peek('GET', KEYS[5]) or ''
 if string.sub(lease, 1, 8) ~= ARGV[2] then return 0 end
 redis.call('DEL', KEYS[5])
-ended(lease, KEYS[4])
+ended(lease, KEYS[5])
 
 local leaseEpoch, leaseSeq = string.match(string.sub(lease, 11), '^(%S+) (%d+)')
 local seq = tonumber(leaseSeq)
@@ -234,7 +237,7 @@ return 1
 export const SET: Script = defineScript(`${PRELUDE}
 local epoch, floor, seq = watermark()
 redis.call('SET', KEYS[4], stamp(epoch, seq) .. ARGV[2], 'PX', ARGV[3])
-ended(peek('GET', KEYS[5]), KEYS[4])
+ended(peek('GET', KEYS[5]), KEYS[5])
 redis.call('DEL', KEYS[5])
 tell({ 'k', ORIGIN, idOf(KEYS[4]) })
 return 1
@@ -248,7 +251,7 @@ export const REMOVE: Script = defineScript(`${READ_HEADER}
 local removed = { 'k', ORIGIN }
 for i = 4, #KEYS, 2 do
   reply(KEYS[i])
-  ended(peek('GET', KEYS[i + 1]), KEYS[i])
+  ended(peek('GET', KEYS[i + 1]), KEYS[i + 1])
   redis.call('DEL', KEYS[i], KEYS[i + 1])
   removed[#removed + 1] = idOf(KEYS[i])
 end
@@ -279,24 +282,37 @@ return redis.call('PEXPIRE', KEYS[4], ARGV[4])
  */
 const YOUTH_MS = 500
 
+/** Beyond so many names on hold everything is, until the last of them ends. */
+const MAX_HOLDS = 10_000
+
 /**
- * INVALIDATE: give each name a new stamp, and for `holdMs` refuse all fills that bear one of them.
+ * INVALIDATE: give each name a new stamp, and for `holdMs` refuse all fills that bear one of them. A full Redis takes it
+ * too: what it adds is bounded, and a script whose first write takes something away is let finish.
  *
  * KEYS w t x holds · ARGV call, stampsMs, '~' (soft) or '', holdMs, names...
  * Forgets the stamps that are older than stampsMs or too many, at most 100 more than it gives; the floor rises to them.
  * Replies `[epoch, before, seq, floor, staleness]`: the seq until then, and the longest that anybody's L1 may lag (ms).
  */
 export const INVALIDATE: Script = defineScript(`${PRELUDE}
-local epoch, floor, seq, staleness = watermark()
 local time = now()
+local swept = redis.pcall('ZREMRANGEBYSCORE', KEYS[4], '-inf', text(time))
+-- nothing of ours stands there, and it must not keep anybody from invalidating
+if type(swept) == 'table' and string.find(swept.err, 'WRONGTYPE', 1, true) then redis.call('DEL', KEYS[4]) end
+local epoch, floor, seq, staleness = watermark()
 local stamped = math.max(time, seq + 1)
 local holdMs = tonumber(ARGV[4])
-if holdMs > 0 then redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', text(time)) end
 for i = 5, #ARGV do
   redis.call('ZADD', T, text(stamped), ARGV[3] .. ARGV[i])
   if holdMs > 0 then redis.call('ZADD', KEYS[4], 'GT', text(time + holdMs * 1000), ARGV[i]) end
 end
-if holdMs > redis.call('PTTL', KEYS[4]) then redis.call('PEXPIRE', KEYS[4], holdMs) end
+if holdMs > 0 then
+  local last = redis.call('ZRANGE', KEYS[4], -1, -1, 'WITHSCORES')[2]
+  if redis.call('ZCARD', KEYS[4]) > ${MAX_HOLDS} then
+    redis.call('DEL', KEYS[4])
+    redis.call('ZADD', KEYS[4], last, '*')
+  end
+  redis.call('PEXPIRE', KEYS[4], text(math.ceil((tonumber(last) - time) / 1000)))
+end
 
 local horizon = time - tonumber(ARGV[2]) * 1000
 local excess = redis.call('ZCARD', T) - ${MAX_STAMPS}
@@ -324,17 +340,32 @@ return reply
 `)
 
 /**
- * GREET: the first thing said on every new connection, before any read. Another server answers than before (restart,
- * failover): it may have forgotten invalidations, so a new epoch begins. KEYS w t x meta · ARGV call, '1' (or '': trust).
+ * GREET: the first thing said on every new connection; nothing is read before it was answered. Another server answers
+ * than before (restart, failover): it may have forgotten invalidations, so a new epoch begins.
+ *
+ * KEYS w t x meta holds · ARGV call, '1' (or '': trust). Replies 0 (the same server) or 1 (another one); `READONLY` on a
+ * replica, whatever it knows; `NOPERM` if the server does not say which one it is.
  */
 export const GREET: Script = defineScript(`${PRELUDE}
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-local known = redis.call('HGET', KEYS[4], 'run')
-if not run or known == run then return 0 end
-redis.call('HSET', KEYS[4], 'run', run)
--- nor is it known whether an unknown one (FLUSHALL forgot it) is the same
+-- any write tells a replica; this one takes nothing away, and after it a full Redis lets the others pass
+local probe = redis.pcall('ZREMRANGEBYSCORE', KEYS[5], '-inf', text(now()))
+if type(probe) == 'table' and string.find(probe.err or '', 'READONLY', 1, true) then
+  return redis.error_reply("READONLY it is a replica that takes no writes")
+end
 if ARGV[2] ~= '1' then return 0 end
+
+local info = redis.pcall('INFO', 'server')
+local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
+if not run then return redis.error_reply('NOPERM INFO: ' .. (type(info) == 'table' and info.err or 'no run_id')) end
+if peek('HGET', KEYS[4], 'run') == run then return 0 end
+
+-- nor is it known whether an unknown one (FLUSHALL forgot it) is the same. First of all nothing is valid any more:
+-- whatever fails after this, nothing comes back
 redis.call('DEL', W)
+if type(redis.pcall('HSET', KEYS[4], 'run', run)) == 'table' then
+  redis.call('DEL', KEYS[4])
+  redis.call('HSET', KEYS[4], 'run', run)
+end
 watermark()
 return 1
 `)

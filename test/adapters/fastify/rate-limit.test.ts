@@ -102,6 +102,18 @@ describe('what is counted together', () => {
     expect(await from('2001:db8::2'), 'the same /64 network').toBe(429)
   })
 
+  test('a client behind a proxy that tells its port, whatever that is', async () => {
+    const cache = inMemory()
+    const app = makeApp(cache, { trustProxy: '127.0.0.1' })
+    app.get('/', rateLimit(cache, '1/minute'), () => 'hello')
+    const from = async (address: string): Promise<number> =>
+      (await app.inject({ url: '/', headers: { 'x-forwarded-for': address } })).statusCode
+    expect(await from('1.2.3.4:1001')).toBe(200)
+    expect(await from('1.2.3.4:1002')).toBe(429)
+    expect(await from('1.2.3.4')).toBe(429)
+    expect(await from('1.2.3.5:1001')).toBe(200)
+  })
+
   test('behind a proxy that is trusted, the client and not the proxy', async () => {
     const cache = inMemory()
     const app = makeApp(cache, { trustProxy: true })
@@ -313,6 +325,9 @@ describe('in Redis', () => {
     onTestFinished(() => redis.restart())
     const app = start()
     expect(await statuses(app, ['/more', '/more', '/more', '/more'])).toEqual([200, 200, 200, 429])
-    expect(warnings).toHaveLength(1)
+    expect(warnings).toEqual([
+      expect.stringMatching(/Redis at \S+ cannot be reached/),
+      expect.stringMatching(/rate limits are counted in memory until Redis serves them again/),
+    ])
   })
 })

@@ -105,8 +105,6 @@ test('one name may stand where a list of them may', () => {
 
 test('options that make no sense are refused by the compiler too', () => {
   const cache = inMemory()
-  // @ts-expect-error a ttl is needed
-  cached(cache, {})
   // @ts-expect-error it has a unit
   cached(cache, { ttl: 'soon' })
   // @ts-expect-error a name that is misspelt

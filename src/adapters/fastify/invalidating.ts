@@ -1,0 +1,95 @@
+/**
+ * A successful request by an unsafe method makes what is stored of its path out of date, and of the places its answer
+ * names (RFC 9111 §4.4), whichever route answers it.
+ *
+ * Only routes that have a cached one beside them get the hook, wherever it was registered: who they are is known when the
+ * application is ready, which is when Fastify takes the hooks over.
+ */
+import type { FastifyReply, FastifyRequest, onSendHookHandler, RouteOptions } from 'fastify'
+import type { CacheManager } from '../../cache-manager.ts'
+import { isUnsafe, namedPaths } from '../../http/invalidation.ts'
+import { RequestView, statusOf } from './exchange.ts'
+import { pin } from './pinned-hooks.ts'
+import type { CacheRouteOptions, CacheSpec } from './route-options.ts'
+
+/** By server, because an application and its encapsulated parts share one; then by URL. */
+const cachedRoutes = new WeakMap<object, Map<string, CacheSpec<CacheRouteOptions>[]>>()
+
+/** Says that this route's responses are cached. */
+export function noteCached(server: object, url: string, spec: CacheSpec<CacheRouteOptions>): void {
+  const routes = cachedRoutes.get(server) ?? new Map<string, CacheSpec<CacheRouteOptions>[]>()
+  cachedRoutes.set(server, routes.set(url, [...(routes.get(url) ?? []), spec]))
+}
+
+/** Gives a route that answers unsafe methods the hook, if there turns out to be a cached one of its URL. */
+export function invalidateBeside(server: object, route: RouteOptions): void {
+  if (![route.method].flat().some(isUnsafe)) return
+  const hook = invalidating(server, route.url)
+  pin(route, 'onSend', { first: () => (cachedRoutes.get(server)?.has(route.url) === true ? [hook] : []) })
+}
+
+function invalidating(server: object, url: string): onSendHookHandler {
+  return function invalidate(request, reply, ...[payload, done]) {
+    if (!isUnsafe(request.method) || statusOf(reply, payload) >= 400) return done(null, payload)
+    const routes = cachedRoutes.get(server) ?? new Map<string, CacheSpec<CacheRouteOptions>[]>()
+    deliver(namesOf(request, reply, { beside: routes.get(url) ?? [], all: [...routes.values()].flat() }), request).then(
+      () => done(null, payload),
+      done,
+    )
+  }
+}
+
+/** What is to be deleted of one namespace of one cache. */
+interface Outdated {
+  readonly cache: CacheManager
+  readonly namespace: string
+  readonly names: readonly string[]
+}
+
+interface Cached {
+  /** Of the same URL. */
+  readonly beside: readonly CacheSpec<CacheRouteOptions>[]
+  /** Of the whole application. */
+  readonly all: readonly CacheSpec<CacheRouteOptions>[]
+}
+
+function namesOf(request: FastifyRequest, reply: FastifyReply, { beside, all }: Cached): readonly Outdated[] {
+  const found = new Map<string, Outdated>()
+  const add = ({ cache, options }: CacheSpec<CacheRouteOptions>, names: readonly string[]): void => {
+    const namespace = options.namespace ?? cache.ownNamespace
+    const id = `${namespace}\0${cache.parts.keyPrefix}`
+    const before = found.get(id)?.names ?? []
+    found.set(id, { cache, namespace, names: [...new Set([...before, ...names])] })
+  }
+  for (const spec of beside) add(spec, [nameFor(request, spec)])
+  const places = namedPaths(new RequestView(request, {}), [
+    reply.getHeader('location'),
+    reply.getHeader('content-location'),
+  ])
+  // Under names that a function makes they cannot be looked up.
+  if (places.length > 0) for (const spec of all) if (spec.options.key === undefined) add(spec, places)
+  return [...found.values()]
+}
+
+/** The name that a GET of this request's target is stored under; its path, if the route's `key` cannot tell. */
+function nameFor(request: FastifyRequest, { options }: CacheSpec<CacheRouteOptions>): string {
+  const view = new RequestView(request, options)
+  try {
+    const { name } = view
+    return typeof name === 'string' && name !== '' ? name : view.path
+  } catch {
+    return view.path
+  }
+}
+
+async function deliver(outdated: readonly Outdated[], request: FastifyRequest): Promise<void> {
+  for (const { cache, namespace, names } of outdated) {
+    try {
+      await cache.delete(names, { namespace })
+    } catch (error) {
+      // The write has happened all the same. It was reported, and is delivered when Redis is back.
+      request.log.error({ err: error, names, namespace }, 'what this request changed may still be served for a while')
+      if (cache.parts.isStrict) throw error
+    }
+  }
+}

@@ -1,0 +1,23 @@
+/** What a successful request by an unsafe method makes out of date beside its own target (RFC 9111 §4.4). */
+import type { CacheableRequest, HeaderValue } from './message.ts'
+
+/** Methods that change nothing (RFC 9110 §9.2.1, RFC 10008 for QUERY). All others may, also those nobody knows. */
+const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY', 'PROPFIND', 'SEARCH', 'REPORT'])
+
+export function isUnsafe(method: string): boolean {
+  return !SAFE.has(method)
+}
+
+/** Where a response says that the result is: the paths of its Location and Content-Location, if of the same origin. */
+export function namedPaths(
+  request: Pick<CacheableRequest, 'scheme' | 'host' | 'path'>,
+  fields: readonly (HeaderValue | number | undefined)[],
+): readonly string[] {
+  const base = `${request.scheme}://${request.host}${request.path}`
+  return fields.flatMap((field) => {
+    if (typeof field !== 'string' || !URL.canParse(field, base)) return []
+    const target = new URL(field, base)
+    // Of another origin nobody here may speak: that would let one site empty the cache of another.
+    return target.origin === new URL(base).origin ? [target.pathname] : []
+  })
+}

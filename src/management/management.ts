@@ -1,6 +1,6 @@
 /** What the management routes do, free of any framework: who may call them, and what they answer. */
 import type { CacheManager } from '../cache-manager.ts'
-import { CacheConfigurationError, describe } from '../exceptions.ts'
+import { CacheConfigurationError, CacheKeyError, describe } from '../exceptions.ts'
 
 /** What a proxy adds to a request; one alone is enough to know that it stands between. */
 const FORWARDED = ['forwarded', 'via', 'x-real-ip', 'x-client-ip', 'cf-connecting-ip'].concat(
@@ -80,9 +80,23 @@ export async function clear(cache: CacheManager, namespace: string | undefined):
   try {
     await cache.clear({ namespace })
     return { status: 200, body: { ok: true } }
-  } catch {
-    return { status: 503, body: { ok: false } }
+  } catch (error) {
+    if (error instanceof CacheKeyError) return badRequest(error.message)
+    // Redis is told as soon as it is back; any other store has forgotten it.
+    const queued = cache.parts.connection !== undefined
+    return { status: 503, body: queued ? { ok: false, queued } : { ok: false } }
   }
+}
+
+/** The answer to a clear whose query has a name that means nothing: misspelt, it would clear everything. */
+export function clearRefusal(query: unknown): ManagementAnswer | undefined {
+  const unknown = Object.keys(Object(query) as object).filter((name) => name !== 'namespace')
+  if (unknown.length === 0) return undefined
+  return badRequest(`query: expected namespace or nothing, got ${describe(unknown)}`)
+}
+
+function badRequest(message: string): ManagementAnswer {
+  return { status: 400, body: { statusCode: 400, error: 'Bad Request', message } }
 }
 
 export function resetStats(cache: CacheManager): ManagementAnswer {

@@ -61,7 +61,8 @@ function busting({ cache, options }: CacheSpec<CacheBustingRouteOptions>) {
   }
 }
 
-function undeliveredText(error: unknown, namespace: string, { parts }: CacheManager): string {
+/** What the log says of an invalidation that a request should have made. */
+export function undeliveredText(error: unknown, namespace: string, { parts }: CacheManager): string {
   const place = namespace === '' ? 'the default namespace' : `namespace ${JSON.stringify(namespace)}`
   const fault = `what this request changed in ${place} may still be served: its invalidation was not delivered`
   const isQueued =

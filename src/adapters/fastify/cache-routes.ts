@@ -1,10 +1,18 @@
 /** `addCacheRoutes`: the management routes of a cache. */
-import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema, preHandlerAsyncHookHandler } from 'fastify'
+import type {
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  FastifySchema,
+  preHandlerAsyncHookHandler,
+  preValidationAsyncHookHandler,
+} from 'fastify'
 import type { CacheManager } from '../../cache-manager.ts'
 import { CacheConfigurationError } from '../../exceptions.ts'
 import {
   assertGuarded,
   clear,
+  clearRefusal,
   isCrossSite,
   isLocal,
   ping,
@@ -29,6 +37,18 @@ export interface CacheRoutesOptions {
 }
 
 const OK = { type: 'object', properties: { ok: { type: 'boolean' } } }
+const NOT_CLEARED = {
+  type: 'object',
+  properties: {
+    ok: { type: 'boolean' },
+    queued: { type: 'boolean', description: 'it is cleared as soon as Redis is back' },
+  },
+}
+const REFUSAL = {
+  type: 'object',
+  properties: { statusCode: { type: 'integer' }, error: { type: 'string' }, message: { type: 'string' } },
+}
+const FORBIDDEN = { description: 'Not allowed to manage the cache', ...REFUSAL }
 const COUNTERS = ['hits', 'misses', 'staleHits', 'sets', 'deletes', 'loads', 'coalesced']
 const TOTALS = ['errors', 'evictions', 'invalidations', 'bytesRead', 'bytesWritten', 'hitRate', 'uptime']
 const STATISTICS = {
@@ -76,7 +96,10 @@ export function addCacheRoutes(
     }
   const looking = guard(false)
   const changing = guard(true)
-  const answers = { 200: OK, 503: OK }
+  const refusing: preValidationAsyncHookHandler = async (request, reply) => {
+    const refusal = clearRefusal(request.query)
+    return refusal && send(reply, refusal)
+  }
 
   app.get(
     `${prefix}/stats`,
@@ -85,14 +108,19 @@ export function addCacheRoutes(
   )
   app.get(
     `${prefix}/ping`,
-    { onRequest: looking, schema: described('Does the store answer?', { response: answers }) },
+    { onRequest: looking, schema: described('Does the store answer?', { response: { 200: OK, 503: OK } }) },
     async (_request, reply) => send(reply, await ping(cache)),
   )
   app.delete<{ Querystring: { namespace?: string } }>(
     `${prefix}/clear`,
     {
       onRequest: changing,
-      schema: described('Clear everything, or one namespace', { querystring: ONE_NAMESPACE, response: answers }),
+      // Before validation, which silently drops what the schema does not name.
+      preValidation: refusing,
+      schema: described('Clear everything, or one namespace', {
+        querystring: ONE_NAMESPACE,
+        response: { 200: OK, 400: { description: 'Another query than namespace', ...REFUSAL }, 503: NOT_CLEARED },
+      }),
     },
     async (request, reply) => send(reply, await clear(cache, request.query.namespace)),
   )
@@ -107,7 +135,8 @@ export function addCacheRoutes(
 /** With words of OpenAPI, which are for @fastify/swagger; Fastify itself passes them by. */
 function described(summary: string, schema: FastifySchema): FastifySchema {
   const words = { tags: ['cache'], summary }
-  return { ...schema, ...words }
+  const response = { ...(schema.response as object), 403: FORBIDDEN }
+  return { ...schema, response, ...words }
 }
 
 function send(reply: FastifyReply, { status, body }: ManagementAnswer): FastifyReply {

@@ -8,6 +8,7 @@
 import type { FastifyReply, FastifyRequest, onSendHookHandler, RouteOptions } from 'fastify'
 import type { CacheManager } from '../../cache-manager.ts'
 import { isUnsafe, namedPaths } from '../../http/invalidation.ts'
+import { undeliveredText } from './busting.ts'
 import { RequestView, statusOf } from './exchange.ts'
 import { pin } from './pinned-hooks.ts'
 import type { CacheRouteOptions, CacheSpec } from './route-options.ts'
@@ -88,7 +89,7 @@ async function deliver(outdated: readonly Outdated[], request: FastifyRequest): 
       await cache.delete(names, { namespace })
     } catch (error) {
       // The write has happened all the same. It was reported, and is delivered when Redis is back.
-      request.log.error({ err: error, names, namespace }, 'what this request changed may still be served for a while')
+      request.log.error({ err: error, names, namespace }, undeliveredText(error, namespace, cache))
       if (cache.parts.isStrict) throw error
     }
   }

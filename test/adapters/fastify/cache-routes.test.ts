@@ -102,6 +102,18 @@ describe.each(STORES)('on %s', (kind) => {
     expect(await left()).toEqual(['b', 'a%b'])
     expect((await call('DELETE', '/cache/clear?namespace=a&namespace=b')).statusCode).toBe(400)
     expect(await left()).toEqual(['b', 'a%b'])
+    for (const query of ['namespase=b', 'namespace=b&x=1', '__proto__=b', 'constructor=']) {
+      const answer = await call('DELETE', `/cache/clear?${query}`)
+      expect([answer.statusCode, answer.json()]).toEqual([
+        400,
+        {
+          statusCode: 400,
+          error: 'Bad Request',
+          message: expect.stringMatching(/^query: expected namespace or nothing/),
+        },
+      ])
+    }
+    expect(await left()).toEqual(['b', 'a%b'])
     await call('DELETE', '/cache/clear')
     expect(await left()).toEqual([])
   })
@@ -347,6 +359,7 @@ describe('a browser that asks on behalf of another site', () => {
 interface Described {
   readonly summary: string
   readonly tags: readonly string[]
+  readonly responses: Readonly<Record<string, { readonly description: string }>>
 }
 
 test('they are in OpenAPI where @fastify/swagger is registered', async () => {
@@ -357,12 +370,14 @@ test('they are in OpenAPI where @fastify/swagger is registered', async () => {
   await app.ready()
   const { paths } = app.swagger() as unknown as { paths: Record<string, Record<string, Described>> }
   const found = Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, { summary, tags }]) => {
+    Object.entries(methods).map(([method, { summary, tags, responses }]) => {
       expect([typeof summary, tags]).toEqual(['string', ['cache']])
+      expect(responses['403']?.description).toBe('Not allowed to manage the cache')
       return `${method.toUpperCase()} ${path}`
     }),
   )
   expect(found.toSorted()).toEqual(CALLS.map((call) => call.join(' ')).toSorted())
+  expect(Object.keys(paths['/cache/clear']!.delete!.responses)).toEqual(['200', '400', '403', '503'])
   expect(paths['/cache/clear']!.delete).toMatchObject({
     parameters: [{ in: 'query', name: 'namespace', required: false }],
   })

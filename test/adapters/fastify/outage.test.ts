@@ -102,6 +102,26 @@ describe.each([
     expect(faults.length).toBeGreaterThan(0)
   })
 
+  test('its log names the namespace, and says that the invalidation is queued', async () => {
+    const lines: string[] = []
+    const cache = makeCache()
+    const app = makeCachedApp(cache, {
+      logger: { level: 'error', stream: { write: (line: string) => void lines.push(line) } },
+    })
+    app.get('/items', cached(cache, { ttl: 60, namespace: 'things' }), () => 'hello')
+    app.post('/', cacheBusting(cache, { keys: ['a'], namespace: 'items' }), () => 'changed')
+    app.post('/items', () => 'changed')
+    await cache.ping()
+    fail()
+    for (const url of ['/', '/items']) await app.inject({ method: 'POST', url })
+    const said = lines.map((line) => JSON.parse(line) as { msg: string; namespace: string })
+    expect(said.map(({ namespace }) => namespace)).toEqual(['items', 'things'])
+    expect(said[0]!.msg).toBe(
+      'what this request changed in namespace "items" may still be served: its invalidation was not delivered; it is queued, and will be when Redis is back',
+    )
+    expect(said[1]!.msg).toContain('in namespace "things"')
+  })
+
   test('with onError: throw both fail, and createCacheErrorHandler says 503 and no more', async () => {
     const cache = makeCache({ onError: 'throw' })
     const app = makeCachedApp(cache)
@@ -130,7 +150,7 @@ describe.each([
     const ping = await get(app, '/cache/ping')
     expect([ping.statusCode, ping.json()]).toEqual([503, { ok: false }])
     const clear = await app.inject({ method: 'DELETE', url: '/cache/clear' })
-    expect([clear.statusCode, clear.json()]).toEqual([503, { ok: false }])
+    expect([clear.statusCode, clear.json()]).toEqual([503, { ok: false, queued: true }])
     expect((await get(app, '/cache/stats')).statusCode).toBe(200)
   })
 })

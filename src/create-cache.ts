@@ -3,7 +3,7 @@ import { CacheManager } from './cache-manager.ts'
 import { Codec } from './codec/codec.ts'
 import type { ApplicationConfig } from './config/application-config.ts'
 import type { Config, ResolvedRedisConfig } from './config/config.ts'
-import { loadConfig } from './config/load-config.ts'
+import { loadConfig, provenanceOf } from './config/load-config.ts'
 import { logEvents } from './debug-log.ts'
 import { Events } from './events.ts'
 import { Loads } from './load.ts'
@@ -19,7 +19,14 @@ import { Telemetry } from './telemetry.ts'
 /** Stamps outlive every entry: ttl, swr and grace are each clamped to maxTtl. */
 const WINDOWS = 3
 
-let hasToldOfMemory = false
+/** What has been said, once in a process. */
+const told = new Set<string>()
+
+function tellOnce(message: string, log: (message: string) => void): void {
+  if (told.has(message)) return
+  told.add(message)
+  log(`tidemark: ${message}`)
+}
 
 /**
  * Makes a cache: on Redis if one is configured, else in this process's memory.
@@ -33,6 +40,7 @@ let hasToldOfMemory = false
 export function createCache(config?: ApplicationConfig): CacheManager {
   const resolved = loadConfig(process.env, config)
   const { cache, clock, logger } = resolved
+  for (const hint of provenanceOf(resolved).hints) tellOnce(hint, (message) => logger.warn(message))
   const maxTtlMs = cache.maxTtl * 1000
   const connection = resolved.redis && new RedisConnection(connectionOptions(resolved.redis))
   const store = resolved.store ?? makeStore(resolved, connection)
@@ -70,7 +78,8 @@ export function createCache(config?: ApplicationConfig): CacheManager {
   })
 }
 
-function makeStore({ cache, clock, redis, logger }: Config, connection: RedisConnection | undefined): Store {
+function makeStore(config: Config, connection: RedisConnection | undefined): Store {
+  const { cache, clock, redis, logger } = config
   const stampsMs = WINDOWS * cache.maxTtl * 1000
   const table = { ...cache.memory, strategy: cache.strategy }
   if (connection !== undefined && redis !== undefined) {
@@ -81,8 +90,8 @@ function makeStore({ cache, clock, redis, logger }: Config, connection: RedisCon
     if (l1 === false) return far
     return new TieredStore({ near: new EntryTable(table), far, maxStalenessMs: l1.maxStaleness * 1000, clock })
   }
-  if (!hasToldOfMemory) logger.info('tidemark: no Redis configured, entries are kept in the memory of this process')
-  hasToldOfMemory = true
+  if (!provenanceOf(config).isMemoryMeant)
+    tellOnce('no Redis configured, entries are kept in the memory of this process', (it) => logger.info(it))
   return new MemoryStore({ ...table, stampsMs, clock })
 }
 

@@ -55,6 +55,25 @@ describe('without a configuration', () => {
     expect(await caches[1]!.get('a')).toBeUndefined()
   })
 
+  test('which is not said of a memory that somebody asked for', async () => {
+    vi.resetModules()
+    const anew = await import('../src/create-cache.ts')
+    const logger = { info: log, warn: log, error: log }
+    anew.createCache({ redis: false, logger })
+    expect(logged).toEqual([])
+    anew.createCache({ logger })
+    expect(logged).toHaveLength(1)
+  })
+
+  test('a variable with a slip in it is told of once, though not refused', () => {
+    vi.stubEnv('REDIS_URLL', 'redis://:hunter22@localhost')
+    make({ redis: false })
+    expect(logged).toEqual([])
+    make()
+    make(loadConfig(process.env, { logger: { info: log, warn: log, error: log } }))
+    expect(logged).toEqual(['tidemark: the variable REDIS_URLL means nothing: did you mean REDIS_URL?'])
+  })
+
   test('the environment is asked', async () => {
     vi.stubEnv('REDIS_URL', server.url)
     vi.stubEnv('CACHE_KEY_PREFIX', 'env:')

@@ -3,6 +3,7 @@ import type { ConfigurationFault } from '../exceptions.ts'
 import { showGuarded } from './field.ts'
 import { FIELDS, type FieldPath } from './schema.ts'
 import type { Settings } from './settings.ts'
+import { closest } from './suggest.ts'
 
 type CodeOnly = 'store' | 'clock' | 'logger' | 'redis.client' | 'redis.path'
 
@@ -54,7 +55,7 @@ export function readEnvironment(env: NodeJS.ProcessEnv, redis: boolean, faults: 
     if (text === undefined || text === '' || settings.has(path) || !counts(variable)) continue
     // DEBUG also belongs to npm's debug package, as DEBUG=app:*.
     if (variable === 'DEBUG' && !/^(true|false)$/i.test(text)) continue
-    settings.set(path, { name: variable, value: FIELDS.get(path)?.fromText(text) })
+    settings.set(path, { name: variable, value: FIELDS.get(path)?.fromText(text), isText: true })
   }
   for (const variable of NOT_YET) {
     const text = env[variable]
@@ -62,4 +63,19 @@ export function readEnvironment(env: NodeJS.ProcessEnv, redis: boolean, faults: 
     faults.push({ path: variable, expected: 'not to be set: this version has no such setting', got: showGuarded(text) })
   }
   return settings
+}
+
+/**
+ * What to tell of variables that are one of ours but for a slip: they mean nothing, and nobody would know. Names that are
+ * near none of ours are left alone; Kubernetes sets dozens for a service called redis. Values are not shown.
+ */
+export function slips(env: NodeJS.ProcessEnv, redis: boolean): string[] {
+  return Object.keys(env).flatMap((variable) => {
+    const [, prefix] = /^(CACHE_|REDIS_)./.exec(variable) ?? []
+    if (prefix === undefined || Object.hasOwn(VARIABLES, variable) || NOT_YET.includes(variable)) return []
+    if (prefix === 'REDIS_' && !redis) return []
+    const names = Object.keys(VARIABLES).flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []))
+    const meant = closest(variable.slice(prefix.length), names)
+    return meant === undefined ? [] : [`the variable ${variable} means nothing: did you mean ${prefix}${meant}?`]
+  })
 }

@@ -7,6 +7,10 @@ import { BYTES_FORMAT, parseBytes, type Bytes } from './bytes.ts'
 export interface Field<Out = unknown> {
   /** What is accepted, as a fault says it. */
   readonly expected: string
+  /** The same of the text of a variable, where it may be written in other ways than in code. */
+  readonly expectedText?: string
+  /** How a fault shows a refused value; default: a word for what it is. */
+  readonly show?: (value: unknown) => string | undefined
   /** In force if nobody says otherwise; `undefined`: the setting is absent then. */
   readonly default: Out
   /** The value in force for a value as it was written, `undefined` if it is refused. */
@@ -42,6 +46,8 @@ const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
   ['0', false],
   ['no', false],
 ])
+/** What a variable may say for yes or no, for error messages. */
+export const BOOLEAN_FORMAT: string = 'true, false, 1, 0, yes or no'
 const asBoolean = (raw: string): unknown => BOOLEANS.get(raw.toLowerCase()) ?? raw
 
 const isNotEmpty = (value: string): boolean => value !== ''
@@ -63,9 +69,11 @@ export function secret(
   return { ...text(undefined, expected, isAccepted), secret: true }
 }
 
+const BOOLEAN = { expectedText: BOOLEAN_FORMAT, fromText: asBoolean, secret: false } as const
+
 export function flag(byDefault: boolean): FieldOf<boolean, boolean> {
   const parse = (value: unknown): boolean | undefined => (typeof value === 'boolean' ? value : undefined)
-  return { expected: 'true or false', default: byDefault, parse, fromText: asBoolean, secret: false }
+  return { ...BOOLEAN, expected: 'true or false', default: byDefault, parse }
 }
 
 /** `true`, `false`, or an object with the details. */
@@ -75,7 +83,7 @@ export function flagOrOptions<Options extends object>(
 ): FieldOf<boolean | Options, boolean | Options> {
   const parse = (value: unknown): boolean | Options | undefined =>
     typeof value === 'boolean' || isPlainObject(value) ? (value as boolean | Options) : undefined
-  return { expected, default: byDefault, parse, fromText: asBoolean, secret: false }
+  return { ...BOOLEAN, expected, default: byDefault, parse }
 }
 
 export function integer(byDefault: number, min: number, max?: number): FieldOf<number, number> {
@@ -148,6 +156,8 @@ export function isPlainObject(value: unknown): value is object {
 /** A refused value as a message shows it, without what may be credentials: they come in URLs, and in the wrong place. */
 export function show(value: unknown, field?: Field): string {
   const isSecret = field?.secret === true
+  const shown = field?.show?.(value)
+  if (shown !== undefined) return shown
   // What stands in an array may be a secret in the wrong place.
   if (typeof value !== 'string') return isSecret ? '***' : Array.isArray(value) ? 'an array' : describe(value)
   const [scheme] = /^[a-z][a-z+]*:\/\//i.exec(value) ?? []

@@ -1,15 +1,25 @@
 /** From what code and environment say to the configuration in force, or to one error that lists all that is wrong. */
 import { CacheConfigurationError, type ConfigurationFault } from '../exceptions.ts'
-import type { ApplicationConfig } from './application-config.ts'
+import type { ApplicationConfig, Logger } from './application-config.ts'
 import type { Config, ResolvedRedisConfig } from './config.ts'
-import { readEnvironment } from './env.ts'
+import { readEnvironment, slips } from './env.ts'
 import { isField, isPlainObject, show, showGuarded, type Field, type FieldTree } from './field.ts'
 import { layer } from './layer.ts'
 import { SCHEMA, type FieldPath } from './schema.ts'
 import { kind, readCode, type Setting, type Settings } from './settings.ts'
 
+/** What a configuration in force does not show. */
+export interface Provenance {
+  /** Somebody named the logger. */
+  readonly hasLogger: boolean
+  /** `redis: false`: the entries are meant to be kept in memory. */
+  readonly isMemoryMeant: boolean
+  /** What whoever reads the log should know of the environment. */
+  readonly hints: readonly string[]
+}
+
 /** What is loaded already is taken as it is: what is absent in it stays absent, whatever the environment says. */
-const LOADED = new WeakSet<object>()
+const LOADED = new WeakMap<object, Provenance>()
 
 /** Where Redis is and who we are; a client of the user's knows that already. */
 const PLACE: readonly FieldPath[] = [
@@ -45,12 +55,26 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, explicit: Appli
   refuseContradictions(code, redis, faults)
   const mayAskRedis = redis !== false && !code.has('store') && !code.has('redis.client')
   const settings = layer(code, readEnvironment(env, mayAskRedis, faults), faults)
+  const hints = slips(env, mayAskRedis)
 
   const resolved = resolve(SCHEMA, '', { settings, faults })
   const cache = withTtlInRange(resolved.cache, settings, faults)
   if (faults.length > 0) throw new CacheConfigurationError(faults)
   const isRedisAsked = isPlainObject(redis) || [...settings.keys()].some((path) => path.startsWith('redis.'))
-  return freeze({ ...resolved, redis: isRedisAsked ? either(resolved.redis) : undefined, cache })
+  const config = { ...resolved, redis: isRedisAsked ? either(resolved.redis) : undefined, cache }
+  return freeze(config, { hasLogger: code.has('logger'), isMemoryMeant: redis === false, hints })
+}
+
+/** What is known of a configuration that `loadConfig` returned. */
+export function provenanceOf(config: Config): Provenance {
+  return LOADED.get(config) ?? { hasLogger: true, isMemoryMeant: false, hints: [] }
+}
+
+/** The same configuration, loaded or not, which logs to `logger` unless it names one itself. */
+export function withLogger(config: ApplicationConfig | undefined, logger: Logger): ApplicationConfig {
+  const provenance = config && LOADED.get(config)
+  if (provenance === undefined) return config?.logger === undefined ? { ...config, logger } : config
+  return provenance.hasLogger ? config! : freeze({ ...(config as Config), logger }, provenance)
 }
 
 /** What the fields of a schema resolve to. */
@@ -78,7 +102,8 @@ function valueOf(field: Field, path: string, { settings, faults }: Given): unkno
   const value = field.parse(setting.value)
   if (value === undefined) {
     const shown = path.startsWith('redis.') ? showGuarded(setting.value, field) : show(setting.value, field)
-    faults.push({ path: setting.name, expected: field.expected, got: shown })
+    const expected = (setting.isText && field.expectedText) ?? field.expected
+    faults.push({ path: setting.name, expected, got: shown })
   }
   return value
 }
@@ -113,10 +138,10 @@ function withTtlInRange(cache: ResolvedCache, settings: Settings, faults: Config
 }
 
 /** Frozen down to what belongs to others: clients, stores, clocks, loggers, TLS options. */
-function freeze(config: Config): Config {
+function freeze(config: Config, provenance: Provenance): Config {
   Object.freeze(config.cache.memory)
   Object.freeze(config.cache)
   Object.freeze(config.redis)
-  LOADED.add(Object.freeze(config))
+  LOADED.set(Object.freeze(config), provenance)
   return config
 }

@@ -21,6 +21,7 @@ import type {
   ResolvedMemoryConfig,
 } from './config.ts'
 import {
+  BOOLEAN_FORMAT,
   bytes,
   choice,
   duration,
@@ -31,6 +32,7 @@ import {
   isPlainObject,
   object,
   secret,
+  show,
   text,
   type Field,
   type FieldOf,
@@ -91,9 +93,18 @@ const l1: FieldOf<boolean | L1Config, false | ResolvedL1Config> = {
     const maxStaleness = STALENESS.parse(given)
     return maxStaleness === undefined ? undefined : { maxStaleness }
   },
+  expectedText: `${BOOLEAN_FORMAT}, or ${STALENESS.expected}`,
+  show: (value) => {
+    if (!isPlainObject(value)) return undefined
+    return `{ ${Object.entries(value)
+      .map(([name, given]) => `${name}: ${show(given)}`)
+      .join(', ')} }`
+  },
   fromText: (raw) => {
     const value = TRUE_OR_FALSE.fromText(raw)
-    return typeof value === 'boolean' ? value : { maxStaleness: STALENESS.fromText(raw) }
+    if (typeof value === 'boolean') return value
+    const maxStaleness = STALENESS.fromText(raw)
+    return STALENESS.parse(maxStaleness) === undefined ? raw : { maxStaleness }
   },
   secret: false,
 }

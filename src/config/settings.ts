@@ -8,6 +8,8 @@ import { suggest } from './suggest.ts'
 export interface Setting {
   readonly name: string
   readonly value: unknown
+  /** It is the text of a variable. */
+  readonly isText?: true
 }
 
 export type Settings = Map<FieldPath, Setting>

@@ -6,13 +6,14 @@ import { FIELDS } from './schema.ts'
 export function suggest(name: string, prefix: string, tree: FieldTree): string {
   const names = Object.keys(tree)
   const meant = closest(name, names)
-  if (meant !== undefined) return `a known key: did you mean '${prefix}${meant}'?`
+  if (meant !== undefined) return `a known key (did you mean '${prefix}${meant}'?)`
   const elsewhere = [...FIELDS.keys()].find((path) => plain(path.slice(path.lastIndexOf('.') + 1)) === plain(name))
-  if (elsewhere !== undefined) return `a known key: did you mean '${elsewhere}'?`
+  if (elsewhere !== undefined) return `a known key (did you mean '${elsewhere}'?)`
   return `a known key (${names.join(', ')})`
 }
 
-function closest(name: string, names: readonly string[]): string | undefined {
+/** The one of `names` that somebody meant who wrote `name`; undefined if none is near. */
+export function closest(name: string, names: readonly string[]): string | undefined {
   const sought = plain(name)
   const allowed = sought.length < 4 ? 1 : 2
   const [nearest] = names

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { slips, VARIABLES } from '../../src/config/env.ts'
 import { loadConfig } from '../../src/config/load-config.ts'
 import { faultsOf, refused } from './faults.ts'
 
@@ -79,10 +80,50 @@ describe('the environment', () => {
     ])
   })
 
+  test('says what it takes, where that is more than code takes', () => {
+    expect(faultsOf({}, { REDIS_SSL: 'on', CACHE_COMPRESSION_ENABLED: 'on', CACHE_L1: 'maybe' })).toEqual([
+      { path: 'REDIS_SSL', expected: 'true, false, 1, 0, yes or no', got: '***' },
+      { path: 'CACHE_COMPRESSION_ENABLED', expected: 'true, false, 1, 0, yes or no', got: "'on'" },
+      {
+        path: 'CACHE_L1',
+        expected: expect.stringMatching(/^true, false, 1, 0, yes or no, or a duration from 20ms to 1h: /),
+        got: "'maybe'",
+      },
+    ])
+  })
+
   test('is named in its faults', () => {
     expect(faultsOf({}, { REDIS_PORT: 'x', CACHE_STRATEGY: 'lru' })).toEqual([
       { path: 'REDIS_PORT', expected: 'a whole number from 1 to 65535', got: '***' },
       { path: 'CACHE_STRATEGY', expected: "'LRU' or 'FIFO'", got: "'lru'" },
     ])
+  })
+})
+
+describe('a variable that is one of ours but for a slip', () => {
+  test.each([
+    ['REDIS_URLL', 'REDIS_URL'],
+    ['REDIS_PASS', 'REDIS_PASSWORD'],
+    ['REDIS_USER', 'REDIS_USERNAME'],
+    ['CACHE_TTL', 'CACHE_DEFAULT_TTL'],
+    ['CACHE_KEYPREFIX', 'CACHE_KEY_PREFIX'],
+    ['CACHE_PREFIX', 'CACHE_KEY_PREFIX'],
+    ['CACHE_DEFAULT_TLT', 'CACHE_DEFAULT_TTL'],
+  ])('%s is told of: %s', (variable, meant) => {
+    expect(slips({ [variable]: 'hunter22' }, true)).toEqual([
+      `the variable ${variable} means nothing: did you mean ${meant}?`,
+    ])
+  })
+
+  test('is not taken for one where it belongs to others', () => {
+    const others = ['REDIS_SERVICE_HOST', 'REDIS_PORT_6379_TCP', 'REDIS_PORT_6379_TCP_ADDR', 'REDIS_TLS_URL_X9']
+    for (const variable of [...others, 'CACHE_DIR', 'CACHE_DRIVER', 'XREDIS_URLL', 'REDIS_', 'redis_urll', 'PATH']) {
+      expect(slips({ [variable]: 'x' }, true)).toEqual([])
+    }
+  })
+
+  test('is none where Redis is not asked, or where it is ours', () => {
+    expect(slips({ REDIS_URLL: 'x', CACHE_TTL: '5' }, false)).toHaveLength(1)
+    expect(slips(Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, 'x'])), true)).toEqual([])
   })
 })

@@ -51,7 +51,9 @@ describe('an unknown key', () => {
     [{ defaultTTL: 1 }, 'defaultTTL', "'cache.defaultTtl'"],
     [{ cache: { maxEntries: 1 } }, 'cache.maxEntries', "'cache.memory.maxEntries'"],
   ])('is refused by name, with what was meant: %j', (config, path, meant) => {
-    expect(faultsOf(config)).toEqual([{ path, expected: `a known key: did you mean ${meant}?`, got: 'an unknown key' }])
+    expect(faultsOf(config)).toEqual([
+      { path, expected: `a known key (did you mean ${meant}?)`, got: 'an unknown key' },
+    ])
   })
 
   test('that resembles nothing is answered with those there are', () => {
@@ -115,6 +117,12 @@ describe('a value out of range or of the wrong type is refused', () => {
       const config = path.split('.').reduceRight<unknown>((inner, name) => ({ [name]: inner }), value)
       expect([value, refused(config)]).toEqual([value, [path]])
     }
+  })
+
+  test('a staleness that is none is shown', () => {
+    expect(faultsOf({ cache: { l1: { maxStaleness: '1parsec' } } })).toEqual([
+      { path: 'cache.l1', expected: expect.stringContaining('20ms to 1h'), got: "{ maxStaleness: '1parsec' }" },
+    ])
   })
 
   test('zstd where Node has none, and the fault says what it takes', () => {

@@ -2,6 +2,7 @@
 import type { FastifyInstance, FastifyPluginAsync, RouteOptions } from 'fastify'
 import { CacheManager } from '../../cache-manager.ts'
 import type { ApplicationConfig } from '../../config/application-config.ts'
+import { withLogger } from '../../config/load-config.ts'
 import { createCache } from '../../create-cache.ts'
 import { CacheConfigurationError, describe } from '../../exceptions.ts'
 import type { RoutePolicy } from '../../http/route-policy.ts'
@@ -26,7 +27,8 @@ import { announceCache, claim } from './unclaimed.ts'
 
 /**
  * Puts a cache in front of an application: its own, made from a configuration and closed with the application, or a
- * manager of yours, which is not. Routes registered after it may be `cached`, `cacheBusting` and `rateLimit`ed.
+ * manager of yours, which is not. A cache of its own logs to `app.log`, unless the configuration names a logger. Routes
+ * registered after it may be `cached`, `cacheBusting` and `rateLimit`ed.
  *
  * @throws {CacheConfigurationError} that lists everything that is wrong with the configuration
  * @example
@@ -40,7 +42,7 @@ export function setupCache(
   const app = application as FastifyInstance
   const name = nameIn(options)
   const isManager = configOrManager instanceof CacheManager
-  const cache = isManager ? configOrManager : createCache(withLogger(app, configOrManager))
+  const cache = isManager ? configOrManager : createCache(withLogger(configOrManager, app.log))
   app.decorate('cache', cache)
   prepareMessages(app)
   announceCache(app)
@@ -104,10 +106,6 @@ function nameIn({ name, ...unknown }: CacheSetupOptions): string | undefined {
   if (!isName) faults.push({ path: 'name', expected: 'a non-empty string', got: describe(name) })
   if (faults.length > 0) throw new CacheConfigurationError(faults, 'cache setup')
   return name
-}
-
-function withLogger(app: FastifyInstance, config: ApplicationConfig | undefined): ApplicationConfig {
-  return config?.logger === undefined ? { ...config, logger: app.log } : config
 }
 
 interface CacheOfApplication {

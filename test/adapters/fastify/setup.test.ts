@@ -1,9 +1,9 @@
 /** How an application gets its cache: what is refused at start-up, what is whose, and what is closed with what. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { describe, expect, test } from 'vitest'
-import { CacheConfigurationError, CacheManager } from 'tidemark'
+import { CacheConfigurationError, CacheManager, loadConfig } from 'tidemark'
 import tidemark, { cached, cacheBusting, rateLimit, setupCache, type CacheRouteOptions } from 'tidemark/fastify'
-import { get, inMemory, inTurn, makeApp, makeCachedApp, makeGate } from './harness.ts'
+import { get, inMemory, inTurn, makeApp, makeCachedApp, makeGate, silent } from './harness.ts'
 
 async function refusalOf(app: FastifyInstance): Promise<string> {
   const error = await app.ready().then(
@@ -51,6 +51,19 @@ describe('setupCache', () => {
     const cache = setupCache(app, { redis: { host: '127.0.0.1', port: 1 } })
     await cache.getOrSet('a', () => 1)
     expect(lines.join('')).toMatch(/"msg":"tidemark: .*ERR_CACHE_REDIS_CONNECTION/)
+  })
+
+  test('logs there too with a configuration that was loaded before, unless that names a logger', async () => {
+    const lines: string[] = []
+    const own: string[] = []
+    const logger = { level: 'warn', stream: { write: (line: string) => void lines.push(line) } }
+    const place = { redis: { host: '127.0.0.1', port: 1 } }
+    await setupCache(makeApp({ logger }), loadConfig({}, place)).getOrSet('a', () => 1)
+    expect(lines.join('')).toMatch(/"msg":"tidemark: .*ERR_CACHE_REDIS_CONNECTION/)
+    lines.length = 0
+    const named = loadConfig({}, { ...place, logger: { ...silent, warn: (line) => void own.push(line) } })
+    await setupCache(makeApp({ logger }), named).getOrSet('a', () => 1)
+    expect([lines.length, own.length]).toEqual([0, 1])
   })
 
   test('twice in one application is refused', () => {

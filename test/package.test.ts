@@ -1,6 +1,6 @@
 /** The tarball, installed into an empty project: what it holds, and that it works from ESM, CommonJS and TypeScript. */
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join, posix } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ROOT, buildPackage, run, temporaryFolder, tsc, type Outcome } from './helpers/stranger.ts'
 
@@ -70,8 +70,22 @@ describe('the tarball', () => {
   })
 
   test('holds the documents a package has, and nothing else of the repository', async () => {
-    const rest = (await filesPackedFrom(ROOT)).filter((path) => !path.startsWith('dist/'))
-    expect(rest.toSorted()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
+    const rest = (await filesPackedFrom(ROOT)).filter((path) => !/^(?:dist|docs|examples|bench\/results)\//.test(path))
+    expect(rest.toSorted()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'bench/findings.md', 'package.json'])
+  })
+
+  test('holds whatever its documents link to', async () => {
+    const files = await filesPackedFrom(ROOT)
+    const isThere = (path: string): boolean => files.some((file) => file === path || file.startsWith(`${path}/`))
+    const documents = files.filter((file) => file.endsWith('.md'))
+    expect(documents.length).toBeGreaterThan(8)
+    for (const file of documents) {
+      const text = await readFile(join(ROOT, file), 'utf8')
+      const links = Array.from(text.matchAll(/\]\((?![a-z]+:)([^)\s#]+)[^)]*\)/g), ([, link]) =>
+        posix.join(dirname(file), link!),
+      )
+      expect([file, links.filter((link) => !isThere(link))]).toEqual([file, []])
+    }
   })
 })
 

@@ -6,6 +6,12 @@ import { meetingPort } from './meeting-port.ts'
 
 const { PORT = '8000', HOST = '127.0.0.1', LOG_LEVEL = 'warn', DATABASE_URL } = process.env
 
+const port = Number(PORT)
+if (!(Number.isInteger(port) && port >= 0 && port <= 65_535)) {
+  console.error(`PORT: expected a whole number from 0 to 65535, got ${JSON.stringify(PORT)}`)
+  process.exit(1)
+}
+
 const config = loadConfig()
 const database = await openDatabase({ url: DATABASE_URL, meetingPort: meetingPort(config) })
 const app = await buildApp({ database, config, logger: { level: LOG_LEVEL } })
@@ -13,7 +19,7 @@ const app = await buildApp({ database, config, logger: { level: LOG_LEVEL } })
 app.addHook('onClose', () => database.close())
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void app.close())
 
-const url = await app.listen({ port: Number(PORT), host: HOST })
+const url = await app.listen({ port, host: HOST })
 console.log(`
   ${url}/docs
 

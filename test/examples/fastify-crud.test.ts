@@ -196,6 +196,13 @@ describe('the program', () => {
     expect(await stop('SIGTERM')).toBe(0)
   }, 120_000)
 
+  test('a PORT that is none ends it with one line', async () => {
+    const starting = startExample(folder, { PORT: 'abc' })
+    await expect(starting).rejects.toThrow(
+      /^the example ended with 1:\nPORT: expected a whole number from 0 to 65535, got "abc"\n$/,
+    )
+  }, 30_000)
+
   test('what one instance has read the other need not, and what one writes the other reads', async () => {
     const redis = await startRedis()
     onTestFinished(() => redis.stop())

@@ -1,8 +1,8 @@
 /** docs/http.md and the check of the options know the same ones. */
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { CacheConfigurationError } from 'tidemark'
-import { cached } from 'tidemark/fastify'
+import type { CacheConfigurationError } from 'tidemark'
+import { cached, type CacheRouteOptions } from 'tidemark/fastify'
 import { inMemory, makeCachedApp } from './harness.ts'
 
 const page = readFileSync(new URL('../../../docs/http.md', import.meta.url), 'utf8')
@@ -12,7 +12,7 @@ function knownOptions(): string[] {
   const cache = inMemory()
   const app = makeCachedApp(cache)
   try {
-    app.get('/', cached(cache, { ttl: 60, ...{ unheardOf: 1 } }), () => 'hello')
+    app.get('/', cached(cache, { ttl: 60, unheardOf: 1 } as CacheRouteOptions), () => 'hello')
   } catch (error) {
     const [fault] = (error as CacheConfigurationError).faults
     return fault!.expected.replace('one of ', '').split(', ')

@@ -96,7 +96,7 @@ export class CacheManager {
    * await cache.set('user_1', user, { ttl: '5m', namespace: 'users', tags: ['team:7'] })
    */
   async set<T>(key: string, value: T, options: SetOptions = {}): Promise<void> {
-    const namespace = this.#namespaceOf(options)
+    const namespace = this.#namespaceOf(options, 'set')
     assertKey(key, namespace)
     const { store, telemetry } = this.parts
     const draft = draftOf(value, options, { key, namespace, entryId: newToken(), ...this.parts })
@@ -189,7 +189,7 @@ export class CacheManager {
     options: GetOrSetOptions = {},
   ): Promise<T> {
     const { clock, telemetry, loads } = this.parts
-    const namespace = this.#namespaceOf(options)
+    const namespace = this.#namespaceOf(options, 'load')
     assertKey(key, namespace)
     const id = entryId(namespace, key)
     const finding = options.forceRefresh === true ? undefined : loads.find({ id, key, namespace })
@@ -252,7 +252,7 @@ export class CacheManager {
    * await cache.invalidateTags(['team:7', 'user:42'])
    */
   async invalidateTags(tags: string | readonly string[], options: InvalidateOptions = {}): Promise<void> {
-    assertOptions(options)
+    assertOptions(options, 'invalidation')
     const names = [tags].flat()
     names.forEach(assertTag)
     if (names.length === 0) return
@@ -270,7 +270,8 @@ export class CacheManager {
   async clear(options?: KeyOptions): Promise<void> {
     const own = this.#namespaceOf(options)
     const namespace = options?.namespace === undefined && !this.#isView ? undefined : own
-    await this.#invalidate(namespace === undefined ? [EVERYTHING] : stampsOf(namespace))
+    const stamps = namespace === undefined ? [EVERYTHING] : stampsOf(namespace)
+    await this.#invalidate(stamps, undefined, namespace)
     this.parts.telemetry.events.emit('clear', { namespace })
   }
 
@@ -309,7 +310,10 @@ export class CacheManager {
     return this
   }
 
-  /** Closes the store and the connections it opened, for all namespaces. */
+  /**
+   * Closes the store and the connections it opened, for all namespaces. Calls after it reject with a `CacheException`
+   * that says so, `ping` is false, and `getOrSet` loads.
+   */
   close(): Promise<void> {
     return this.parts.store.close()
   }
@@ -318,9 +322,9 @@ export class CacheManager {
     return this.close()
   }
 
-  #namespaceOf(options: KeyOptions | undefined): string {
+  #namespaceOf(options: KeyOptions | undefined, kind: 'key' | 'set' | 'load' = 'key'): string {
     if (options === undefined) return this.ownNamespace
-    assertOptions(options)
+    assertOptions(options, kind)
     const { namespace } = options
     if (namespace === undefined) return this.ownNamespace
     assertNamespace(namespace)
@@ -348,10 +352,10 @@ export class CacheManager {
     return times.filter((one, i) => i % 2 === 0 && (isFresh(one) || isFresh(times[i + 1]))).length
   }
 
-  async #invalidate(stamps: readonly string[], options?: InvalidationOptions): Promise<void> {
+  async #invalidate(stamps: readonly string[], options?: InvalidationOptions, namespace?: string): Promise<void> {
     const { store, loads, telemetry } = this.parts
     try {
-      await telemetry.watch(store.invalidate(stamps, options))
+      await telemetry.watch(store.invalidate(stamps, options), namespace === undefined ? {} : { namespace })
       telemetry.counters.invalidations++
     } finally {
       loads.flights.detachAll()

@@ -62,8 +62,12 @@ export class Loads {
 
   /** The entry that is stored, whatever its age; 'cut off' if the store does not answer. */
   find(about: About & Pick<LoadRequest, 'id' | 'parentId'>): MaybePromise<Entry | undefined | 'cut off'> {
-    const found = this.#options.store.read(about.id, about.parentId)
-    return found instanceof Promise ? found.catch((error: unknown) => this.#doWithout(error, about)) : found
+    try {
+      const found = this.#options.store.read(about.id, about.parentId)
+      return found instanceof Promise ? found.catch((error: unknown) => this.#doWithout(error, about)) : found
+    } catch (error) {
+      return this.#doWithout(error, about)
+    }
   }
 
   /** Loads, or waits for whoever does; a stale copy in its grace answers if that fails or is late. */
@@ -71,13 +75,15 @@ export class Loads {
     const { key, namespace, found, signal, softTimeoutMs = Infinity, hardTimeoutMs = Infinity } = request
     const stale = found !== undefined && this.#freshness(found) !== 'expired' ? found : undefined
     const timeoutMs = stale === undefined ? hardTimeoutMs : Math.min(softTimeoutMs, hardTimeoutMs)
-    const late = (): Error => new LoadTimeoutError(`no result within ${timeoutMs} ms`, { key, namespace })
+    const late = (): Error => {
+      return new LoadTimeoutError(`no result for ${JSON.stringify(key)} within ${timeoutMs} ms`, { key, namespace })
+    }
     try {
       const until = performance.now() + timeoutMs
       return await this.#ask(request, { signal, until, late, mayGoOn: stale !== undefined })
     } catch (error) {
       if (stale === undefined || signal?.aborted === true) throw error
-      this.#options.telemetry.events.emit('error', { error, key, namespace })
+      this.#options.telemetry.reportLoad(error, { key, namespace })
       return loadedFrom(stale, 'stale')
     }
   }
@@ -94,7 +100,7 @@ export class Loads {
       await flight.wait(flight.outcome, this.#refreshPatience(request))
     } catch (error) {
       // The stale entry stays where it is, and the next caller tries again.
-      this.#options.telemetry.events.emit('error', { error, key, namespace })
+      this.#options.telemetry.reportLoad(error, { key, namespace })
     } finally {
       this.#refreshing.delete(id)
     }

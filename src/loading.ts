@@ -70,10 +70,10 @@ export function draftOf(
   load: Load,
   { lease, now }: { readonly lease: Lease | undefined; readonly now: number },
 ): EntryDraft {
-  const { negativeTtlMs: ttlMs, key, compress } = request
+  const { negativeTtlMs: ttlMs, key, namespace, compress } = request
   const isNothing = load.value === undefined || load.value === null
   const windows = isNothing && ttlMs !== undefined ? { ttlMs, swrMs: 0, graceMs: 0 } : load.windows
-  return newDraft(snapshot(load.value ?? null, key), lifeOf(windows, now), {
+  return newDraft(snapshot(load.value ?? null, key, namespace), lifeOf(windows, now), {
     entryId: lease?.token ?? '',
     parentId: lease?.parent?.entryId,
     loadMs: load.loadMs,

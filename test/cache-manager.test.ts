@@ -105,8 +105,15 @@ describe.each(STORES)('a cache over %s', (kind) => {
     ])('what cannot be stored is refused by its path: %o', async (value, message) => {
       const refusal = cache.set('a', value)
       await expect(refusal).rejects.toThrow(CacheSerializationError)
-      await expect(refusal).rejects.toMatchObject({ message, key: 'a' })
+      await expect(refusal).rejects.toMatchObject({ message, key: 'a', namespace: '' })
       expect(await cache.exists('a')).toBe(0)
+    })
+
+    test('one tag may stand alone', async () => {
+      await cache.set('a', 1, { tags: 'red' })
+      expect(await cache.getOrSet('b', () => 2, { tags: 'red' })).toBe(2)
+      await cache.invalidateTags('red')
+      expect(await cache.exists(['a', 'b'])).toBe(0)
     })
 
     test('a cycle is refused by its path', async () => {
@@ -120,7 +127,9 @@ describe.each(STORES)('a cache over %s', (kind) => {
       [{ ttl: 0 }, 'ttl'],
       [{ swr: 'soon' }, 'swr'],
       [{ grace: Number.NaN }, 'grace'],
-      [{ tags: 'red' }, 'tags'],
+      [{ tags: 7 }, 'tags'],
+      [{ forceRefresh: true }, 'forceRefresh'],
+      [{ soft: true }, 'soft'],
     ])('a bad option is refused by name: %o', async (options, name) => {
       const refusal = cache.set('a', 1, options as SetOptions)
       await expect(refusal).rejects.toThrow(CacheConfigurationError)

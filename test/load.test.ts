@@ -114,7 +114,8 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
       [{ hardTimeout: 'x' as '1s' }, 'hardTimeout'],
       [{ negativeTtl: Number.NaN }, 'negativeTtl'],
       [{ signal: 5 as unknown as AbortSignal }, 'signal'],
-      [{ tags: 'red' as unknown as string[] }, 'tags'],
+      [{ tags: 7 as unknown as string[] }, 'tags'],
+      [{ strict: true } as object, 'strict'],
     ])('%o is refused by name, before the loader runs', async (options, name) => {
       const refusal = cache.getOrSet('a', loader.load, options)
       await expect(refusal).rejects.toThrow(CacheConfigurationError)
@@ -256,7 +257,7 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
       const late = cache.getOrSet('a', loader.load, { hardTimeout: '10ms', namespace: 'n' })
       const run = await loader.started()
       await expect(late).rejects.toThrow(LoadTimeoutError)
-      await expect(late).rejects.toMatchObject({ message: 'no result within 10 ms', key: 'a', namespace: 'n' })
+      await expect(late).rejects.toMatchObject({ message: 'no result for "a" within 10 ms', key: 'a', namespace: 'n' })
       expect(run.context.signal.aborted).toBe(true)
       run.resolve('new')
       await expect.poll(() => cache.get('a', { namespace: 'n' })).toBe('new')

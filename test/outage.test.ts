@@ -80,6 +80,15 @@ describe('Redis refuses connections', () => {
     await expect(call(cache)).rejects.toThrow(/127\.0\.0\.1:1 cannot be reached.*ECONNREFUSED/)
   })
 
+  test('each call is told its own key and namespace, also those that shared a command', async () => {
+    const calls = ['a', 'b', 'c'].map((key) => cache.get(key, { namespace: 'n' }))
+    const errors = (await Promise.allSettled(calls)).map((outcome) => (outcome as PromiseRejectedResult).reason)
+    const told = ['a', 'b', 'c'].map((key) => expect.objectContaining({ key, namespace: 'n' }))
+    expect(errors).toEqual(told)
+    await expect(cache.set('d', 1)).rejects.toMatchObject({ key: 'd', namespace: '' })
+    await expect(cache.clear({ namespace: 'n' })).rejects.toMatchObject({ namespace: 'n' })
+  })
+
   test('ping is false', async () => {
     expect(await cache.ping()).toBe(false)
   })

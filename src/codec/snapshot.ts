@@ -10,7 +10,7 @@
  * Each property is read once. Copying and freezing 20 KB in 100 items costs about three quarters of JSON.parse of it.
  */
 import { types } from 'node:util'
-import { CacheSerializationError } from '../exceptions.ts'
+import { CacheSerializationError, type Concern } from '../exceptions.ts'
 import {
   BOXED_NUMBER_BYTES,
   BUFFER_BYTES,
@@ -45,11 +45,11 @@ export const MAX_DEPTH = 1000
  * @example
  * snapshot({ id: 1, at: new Date(0) }).shareable // false
  */
-export function snapshot(value: unknown, key?: string): Snapshot {
+export function snapshot(value: unknown, key?: string, namespace?: string): Snapshot {
   if (types.isUint8Array(value)) {
     return { value: copyBytes(value), shareable: false, plain: false, bytes: BUFFER_BYTES + value.length }
   }
-  const walk = new Walk(key)
+  const walk = new Walk({ key, namespace })
   try {
     const copied = walk.visit(value, '')
     if (copied === undefined) throw walk.refusal('undefined')
@@ -111,11 +111,11 @@ class Walk {
   /** The containers being copied, outermost first, and for each the property or index under way. */
   readonly #containers: object[] = []
   readonly #names: (string | number | undefined)[] = []
-  readonly #key: string | undefined
+  readonly #concern: Concern
   #refusal: CacheSerializationError | undefined
 
-  constructor(key: string | undefined) {
-    this.#key = key
+  constructor(concern: Concern) {
+    this.#concern = concern
   }
 
   visit(value: unknown, name: string | number): unknown {
@@ -142,7 +142,7 @@ class Walk {
   }
 
   refusal(what: string): CacheSerializationError {
-    const refusal = new CacheSerializationError(`${this.#path()}: ${what} cannot be stored`, { key: this.#key })
+    const refusal = new CacheSerializationError(`${this.#path()}: ${what} cannot be stored`, this.#concern)
     this.#refusal = refusal
     return refusal
   }
@@ -151,7 +151,7 @@ class Walk {
   explain(error: unknown): CacheSerializationError {
     if (this.#refusal !== undefined && error === this.#refusal) return this.#refusal
     const message = `${this.#path()}: ${isStackOverflow(error) ? 'nested too deeply' : 'it could not be read'}`
-    return new CacheSerializationError(message, { key: this.#key, cause: error })
+    return new CacheSerializationError(message, { ...this.#concern, cause: error })
   }
 
   #visitObject(object: object, name: string | number): unknown {

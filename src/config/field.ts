@@ -148,7 +148,8 @@ export function isPlainObject(value: unknown): value is object {
 /** A refused value as a message shows it, without what may be credentials: they come in URLs, and in the wrong place. */
 export function show(value: unknown, field?: Field): string {
   const isSecret = field?.secret === true
-  if (typeof value !== 'string') return isSecret ? '***' : describe(value)
+  // What stands in an array may be a secret in the wrong place.
+  if (typeof value !== 'string') return isSecret ? '***' : Array.isArray(value) ? 'an array' : describe(value)
   const [scheme] = /^[a-z][a-z+]*:\/\//i.exec(value) ?? []
   if (scheme !== undefined) return `'${scheme}***'`
   return isSecret || /@|:\/\/|[\r\n]/.test(value) ? '***' : describe(value)

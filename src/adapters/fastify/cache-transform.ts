@@ -32,7 +32,8 @@ type Responses = Readonly<Record<string, object>>
  * await app.register(swagger, { openapi: {}, transform: cacheTransform })
  */
 export function cacheTransform({ schema, url, route }: TransformedRoute): { schema: RouteSchema; url: string } {
-  const options: CacheRouteOptions | undefined = route.cache?.options ?? route.config?.cache
+  const options: Pick<CacheRouteOptions, 'methods' | 'statuses'> | undefined =
+    route.cache?.options ?? route.config?.cache
   const methods: readonly string[] = options?.methods ?? ['GET', 'HEAD']
   if (options === undefined || ![route.method].flat().some((method) => methods.includes(method))) return { schema, url }
   const declared = (schema as RouteSchema | undefined)?.response as Responses | undefined

@@ -15,5 +15,6 @@ export type {
   CacheSpec,
   FastifyApplication,
   OfRequest,
+  OneOrMore,
   RouteRequest,
 } from './route-options.ts'

@@ -13,11 +13,13 @@ import { narrowing } from './narrowing.ts'
 import { listOf, pin } from './pinned-hooks.ts'
 import { rateLimitHook, type RateLimitHook } from './rate-limit.ts'
 import { isRefreshing } from './refresh.ts'
+import { bypassing, withCheckedFunctions } from './route-functions.ts'
 import {
   assertCacheBusting,
+  isUncachedHead,
   routePolicy,
+  withLists,
   type CacheBustingRouteOptions,
-  type CacheRouteOptions,
   type CacheSpec,
   type FastifyApplication,
 } from './route-options.ts'
@@ -118,7 +120,7 @@ interface CacheOfApplication {
 function serve(app: FastifyInstance, { cache, name }: CacheOfApplication, route: RouteOptions): void {
   // Plain config means the cache that is nearest.
   const config = app.cache.parts === cache.parts ? route.config : undefined
-  const cacheSpec = route.cache ?? specOf<CacheRouteOptions>(cache, config?.cache)
+  const cacheSpec = route.cache ?? specOf(cache, config?.cache)
   const bustingSpec = route.cacheBusting ?? specOf<CacheBustingRouteOptions>(cache, config?.cacheBusting)
   const { rateLimit } = route
   const specs = [cacheSpec, bustingSpec, rateLimit].filter((spec) => spec !== undefined)
@@ -131,6 +133,7 @@ function serve(app: FastifyInstance, { cache, name }: CacheOfApplication, route:
     route.onSend = [onSend, ...listOf(route.onSend)]
     route.onResponse = [...listOf(route.onResponse), onResponse]
   }
+  const isCached = cacheSpec !== undefined && !isUncachedHead(route, cacheSpec.options)
   const behindLookup: RateLimitHook['hook'][] = []
   if (rateLimit !== undefined) {
     const { stage, hook, ready } = rateLimitHook(rateLimit, route)
@@ -145,16 +148,17 @@ function serve(app: FastifyInstance, { cache, name }: CacheOfApplication, route:
         throw error
       }
     }
-    if (stage === 'preHandler' && cacheSpec !== undefined) behindLookup.push(exempting)
+    if (stage === 'preHandler' && isCached) behindLookup.push(exempting)
     else route[stage] = [...listOf(route[stage]), exempting]
   }
-  if (cacheSpec !== undefined) {
-    noteCached(app.server, route.url, cacheSpec)
+  if (isCached) {
+    const spec = withCheckedFunctions(route, withLists(cacheSpec))
+    noteCached(app.server, route.url, spec)
     // Last before the handler, so that whoever may not see the answer has been turned away.
-    const policy = ofApplication(name, routePolicy(route, cacheSpec, cache.parts))
+    const policy = ofApplication(name, routePolicy(route, spec, cache.parts))
     holdEntries({ app, cache, name }, policy)
-    const lookup = lookingUp({ app, route, spec: cacheSpec, policy })
-    const narrow = cacheSpec.options.strict === true ? [narrowing(route, { spec: cacheSpec, policy, leadOf })] : []
+    const lookup = bypassing(lookingUp({ app, route, spec, policy }), route, cache)
+    const narrow = spec.options.strict === true ? [narrowing(route, { spec, policy, leadOf })] : []
     pin(route, 'preHandler', { last: [lookup, ...behindLookup, ...narrow] })
     // First on the way out, so that what is stored is what the handler made; last, to see what became of its head.
     pin(route, 'onSend', { first: [capturing], last: [sealing] })

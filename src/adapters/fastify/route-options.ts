@@ -22,18 +22,24 @@ import { windowsOf, type TtlLimits } from '../../options.ts'
 /** Any Fastify application, over HTTP/1 or HTTP/2, whatever its logger and its type provider: what all of them have. */
 export type FastifyApplication = Pick<FastifyInstance, 'version' | 'prefix' | 'hasDecorator' | 'printRoutes'>
 
-/** A request as the functions among the options see it. */
-export type RouteRequest = FastifyRequest<{
+/** What a request is made of, where nobody says it more exactly with `cached<Route>`. */
+export interface RouteParts {
   Params: Record<string, string>
   Querystring: Record<string, unknown>
   Body: Record<string, unknown>
-}>
+}
+
+/** A request as the functions among the options see it. */
+export type RouteRequest = FastifyRequest<RouteParts>
 
 /** A function of the request; taken from a method, so that one written for a more exact request type fits as well. */
 export type OfRequest<Result, Request = RouteRequest> = { of(request: Request): Result }['of']
 
-/** How the responses of a route are cached. */
-export interface CacheRouteOptions<Request = RouteRequest> {
+/** One name, or several. */
+export type OneOrMore = string | readonly string[]
+
+/** How the responses of a route are cached. `Names` is what a list may be written as: one name may stand alone. */
+export interface CacheRouteOptions<Request = RouteRequest, Names = readonly string[]> {
   /**
    * How long a response is fresh; the response itself may ask for less (`Cache-Control`, `Expires`). To be given, except
    * with `policy: 'rfc9111'`.
@@ -52,18 +58,19 @@ export interface CacheRouteOptions<Request = RouteRequest> {
   namespace?: string | undefined
   /**
    * The name that `cacheBusting({ keys })` and `cache.delete(name, { namespace })` reach. A function of the request stands
-   * for path and query; a fixed string is one name for all that the route answers. Default: the path.
+   * for path and query; a request of which it makes no name is answered without the cache. A fixed string is one name for
+   * all that the route answers. Default: the path.
    */
-  key?: string | OfRequest<string, Request> | undefined
+  key?: string | OfRequest<string | undefined, Request> | undefined
   /** Tags by which `cache.invalidateTags` reaches the response. Default: none. */
-  tags?: readonly string[] | OfRequest<readonly string[], Request> | undefined
+  tags?: Names | OfRequest<Names, Request> | undefined
   /** Request headers that tell responses apart. Default: none. */
-  vary?: readonly string[] | undefined
+  vary?: Names | undefined
   /**
    * Query parameters that tell responses apart. Default: those that the route's schema declares, if it has
    * `additionalProperties: false`; else all.
    */
-  query?: readonly string[] | undefined
+  query?: Names | undefined
   /** Whose response it is: users never see each other's. Default: everybody's, and no request with `Authorization`. */
   user?: OfRequest<string | undefined, Request> | undefined
   /**
@@ -102,8 +109,8 @@ export interface CacheRouteOptions<Request = RouteRequest> {
 /** What a route that changes data makes out of date, once its handler has succeeded. At least one of `keys` and `tags`. */
 export interface CacheBustingRouteOptions<Request = RouteRequest> {
   /** Names given by `key`, or keys of the manager. */
-  keys?: string | readonly string[] | OfRequest<string | readonly string[], Request> | undefined
-  tags?: string | readonly string[] | OfRequest<string | readonly string[], Request> | undefined
+  keys?: OneOrMore | OfRequest<OneOrMore, Request> | undefined
+  tags?: OneOrMore | OfRequest<OneOrMore, Request> | undefined
   /** The namespace of `keys`. Default: that of the cache. Tags belong to no namespace. */
   namespace?: string | undefined
 }
@@ -122,7 +129,7 @@ declare module 'fastify' {
 
   interface FastifyContextConfig {
     /** The same as `cached(cache, options)`, as plain route config. */
-    cache?: CacheRouteOptions
+    cache?: CacheRouteOptions<RouteRequest, OneOrMore>
     /** The same as `cacheBusting(cache, options)`, as plain route config. */
     cacheBusting?: CacheBustingRouteOptions
   }
@@ -139,7 +146,7 @@ declare module 'fastify' {
     Logger extends FastifyBaseLogger = FastifyBaseLogger,
   > {
     /** Made by `cached()`. */
-    cache?: CacheSpec<CacheRouteOptions>
+    cache?: CacheSpec<CacheRouteOptions<RouteRequest, OneOrMore>>
     /** Made by `cacheBusting()`. */
     cacheBusting?: CacheSpec<CacheBustingRouteOptions>
   }
@@ -150,7 +157,8 @@ interface Check {
   readonly accepts: (value: unknown) => boolean
 }
 
-const isName = (value: unknown): boolean => typeof value === 'string' && value !== '' && value.isWellFormed()
+/** True for what can be a key or a tag. */
+export const isName = (value: unknown): boolean => typeof value === 'string' && value !== '' && value.isWellFormed()
 const isFunction = (value: unknown): boolean => typeof value === 'function'
 const isHeaderName = (value: unknown): boolean => typeof value === 'string' && /^[\w!#$%&'+.^`|~-]+$/.test(value)
 const isHost = (value: unknown): boolean =>
@@ -178,12 +186,9 @@ const CACHE_CHECKS: Readonly<Record<keyof CacheRouteOptions, Check>> = {
     expected: 'a non-empty string or a function of the request',
     accepts: (value) => isName(value) || isFunction(value),
   },
-  tags: {
-    expected: 'an array of non-empty strings or a function of the request',
-    accepts: (value) => isListOf(isName)(value) || isFunction(value),
-  },
-  vary: { expected: 'an array of header names', accepts: isListOf(isHeaderName) },
-  query: { expected: 'an array of parameter names', accepts: isListOf(isName) },
+  tags: NAMES,
+  vary: { expected: 'a header name, or an array of them', accepts: isListOf(isHeaderName) },
+  query: { expected: 'the name of a parameter, or an array of them', accepts: isListOf(isName) },
   user: FUNCTION,
   auth: { expected: "'shared'", accepts: (value) => value === 'shared' },
   hosts: {
@@ -206,6 +211,26 @@ const BUSTING_CHECKS: Readonly<Record<keyof CacheBustingRouteOptions, Check>> = 
   keys: NAMES,
   tags: NAMES,
   namespace: NAMESPACE,
+}
+
+/** Lists as lists; what is none, and no string either, is left for the check to refuse. */
+export function withLists({
+  cache,
+  options,
+}: CacheSpec<CacheRouteOptions<RouteRequest, OneOrMore>>): CacheSpec<CacheRouteOptions> {
+  const lists = Object.entries(Object(options) as object).filter(
+    ([name, value]) => ['tags', 'vary', 'query'].includes(name) && typeof value === 'string',
+  )
+  if (lists.length === 0) return { cache, options: options as CacheRouteOptions }
+  const asLists = Object.fromEntries(lists.map(([name, value]) => [name, [value]]))
+  return { cache, options: { ...options, ...asLists } as CacheRouteOptions }
+}
+
+/** True for the HEAD route that Fastify adds to a GET route of which only GET is to be cached. */
+export function isUncachedHead(route: Route, options: Pick<CacheRouteOptions, 'methods'>): boolean {
+  const { methods } = Object(options) as typeof options
+  if (!Array.isArray(methods) || methods.length === 0) return false
+  return [route.method].flat().every((method) => method === 'HEAD') && methods.every((method) => method === 'GET')
 }
 
 /** What the rules need to know of a route. @throws {CacheConfigurationError} that names the route and every fault */

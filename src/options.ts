@@ -119,17 +119,19 @@ const LOAD_NAMES: Names<GetOrSetOptions> = {
 }
 const INVALIDATION_NAMES: Names<InvalidateOptions> = { soft: true, strict: true, holdFor: true }
 
+type CallKind = 'key' | 'set' | 'load' | 'fill' | 'invalidation'
+
 /** The options of each kind of call. A misspelt one, or another call's, would silently mean nothing. */
-const NAMES = {
+const NAMES: Readonly<Record<CallKind, Readonly<Record<string, true>>>> = {
   key: KEY_NAMES,
   set: SET_NAMES,
   load: LOAD_NAMES,
   fill: FILL_NAMES,
   invalidation: INVALIDATION_NAMES,
-} as const satisfies Record<string, Readonly<Record<string, true>>>
+}
 
 /** @throws {CacheConfigurationError} for options that are no object, or that have a name this kind of call does not know */
-export function assertOptions(options: unknown, kind: keyof typeof NAMES): void {
+export function assertOptions(options: unknown, kind: CallKind): void {
   if (typeof options !== 'object' || options === null) throw refused('options', 'an object', options)
   const names = NAMES[kind]
   for (const name in options) {

@@ -48,7 +48,7 @@ export function withCheckedFunctions(
     const ask = checked[name]
     if (typeof ask === 'function') checked[name] = checkedFunction(name, ask as Ask, nameOf(route))
   }
-  return { cache, options: checked as unknown as CacheRouteOptions }
+  return { cache, options: checked }
 }
 
 type Ask = (request: RouteRequest) => unknown

@@ -18,3 +18,5 @@ export type {
   OneOrMore,
   RouteRequest,
 } from './route-options.ts'
+export type { RequestCache } from './lookup.ts'
+export type { PreviousResponse } from '../../http/validation.ts'

@@ -17,6 +17,7 @@ import { isRefreshing } from './refresh.ts'
 import { bypassing, withCheckedFunctions } from './route-functions.ts'
 import {
   assertCacheBusting,
+  isUncachedHead,
   routePolicy,
   withLists,
   type CacheBustingRouteOptions,
@@ -130,6 +131,7 @@ function serve(app: FastifyInstance, { cache, name }: CacheOfApplication, route:
     route.onSend = [onSend, ...listOf(route.onSend)]
     route.onResponse = [...listOf(route.onResponse), onResponse]
   }
+  const isCached = cacheSpec !== undefined && !isUncachedHead(route, cacheSpec.options)
   const behindLookup: RateLimitHook['hook'][] = []
   if (rateLimit !== undefined) {
     const { stage, hook, ready } = rateLimitHook(rateLimit, route)
@@ -144,10 +146,10 @@ function serve(app: FastifyInstance, { cache, name }: CacheOfApplication, route:
         throw error
       }
     }
-    if (stage === 'preHandler' && cacheSpec !== undefined) behindLookup.push(exempting)
+    if (stage === 'preHandler' && isCached) behindLookup.push(exempting)
     else route[stage] = [...listOf(route[stage]), exempting]
   }
-  if (cacheSpec !== undefined) {
+  if (isCached) {
     const spec = withCheckedFunctions(route, withLists(cacheSpec))
     noteCached(app.server, route.url, spec)
     // Last before the handler, so that whoever may not see the answer has been turned away.

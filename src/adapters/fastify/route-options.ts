@@ -226,6 +226,13 @@ export function withLists({
   return { cache, options: { ...options, ...asLists } as CacheRouteOptions }
 }
 
+/** True for the HEAD route that Fastify adds to a GET route of which HEAD is not to be cached. */
+export function isUncachedHead(route: Route, options: Pick<CacheRouteOptions, 'methods'>): boolean {
+  const { methods } = Object(options) as typeof options
+  if (!Array.isArray(methods) || methods.length === 0) return false
+  return [route.method].flat().every((method) => method === 'HEAD') && !methods.includes('HEAD')
+}
+
 /** What the rules need to know of a route. @throws {CacheConfigurationError} that names the route and every fault */
 export function routePolicy(
   route: Route,

@@ -1,5 +1,5 @@
 /** The functions among a route's options: what they return is used, and their mistakes are nobody else's. */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import { describe, expect, test } from 'vitest'
 import type { ApplicationConfig } from 'tidemark'
 import { cached, cacheBusting, type CacheRouteOptions, type OneOrMore, type RouteRequest } from 'tidemark/fastify'
@@ -101,5 +101,23 @@ describe('one name may stand alone', () => {
     expect(await asked('/items/1?page=1&utm=x', 'de')).toBe('HIT')
     expect(await asked('/items/1?page=1', 'en')).toBe('MISS')
     expect(await asked('/items/1?page=2', 'de')).toBe('MISS')
+  })
+})
+
+describe("methods: ['GET']", () => {
+  test('leaves the HEAD route that Fastify adds as it is', async () => {
+    const { app } = start({ methods: ['GET'] })
+    const head = async (): Promise<LightMyRequestResponse> => app.inject({ method: 'HEAD', url: '/items/1' })
+    expect((await head()).headers).not.toHaveProperty('x-cache')
+    expect(await inTurn(app, ['/items/1', '/items/1'])).toEqual(['MISS run 2', 'HIT run 2'])
+    const answer = await head()
+    expect([answer.statusCode, answer.headers['x-cache']]).toEqual([200, undefined])
+  })
+
+  test('with that of HEAD alone, nothing is there to be cached on a POST route', () => {
+    const cache = inMemory()
+    const app = makeCachedApp(cache)
+    const add = (): unknown => app.post('/', cached(cache, { ttl: 60, methods: ['GET'] }), () => 'hello')
+    expect(add).toThrow('methods: expected a route that answers GET, got POST /')
   })
 })

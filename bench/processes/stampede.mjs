@@ -26,7 +26,8 @@ try {
   suite.note(`the process that loads is killed, lease of ${LEASE_MS} ms`, await takeovers())
   await suite.end(server.version)
 } finally {
-  for (const child of callers) child.disconnect()
+  await Promise.all(callers.map(end))
+  // Behind them: nobody loses its Redis.
   await server.stop()
 }
 
@@ -83,6 +84,12 @@ async function start() {
   const child = fork(fileURLToPath(new URL('caller.mjs', import.meta.url)), [JSON.stringify(config)])
   await once(child, 'message')
   return child
+}
+
+async function end(child) {
+  const exited = once(child, 'exit')
+  child.disconnect()
+  await exited
 }
 
 /** Resolves with the report, whatever else the child has to say before it. */

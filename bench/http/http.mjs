@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
+import { endChild } from '../harness/children.mjs'
 import { FEEDING_CORE, MEASURED_CORE, pinned, pinSelf } from '../harness/machine.mjs'
 import { itemPage } from '../harness/payloads.mjs'
 import { startRedisServer } from '../harness/redis-server.mjs'
@@ -31,7 +32,7 @@ try {
   await onRedis()
   await suite.end(redis.version)
 } finally {
-  for (const child of children) child.disconnect()
+  await Promise.all(children.map(endChild))
   await redis.stop()
 }
 

@@ -5,6 +5,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { endChild } from '../harness/children.mjs'
 import { startRedisServer } from '../harness/redis-server.mjs'
 import { spread } from '../harness/rounds.mjs'
 import { expect, Suite } from '../harness/suite.mjs'
@@ -26,8 +27,7 @@ try {
   suite.note(`the process that loads is killed, lease of ${LEASE_MS} ms`, await takeovers())
   await suite.end(server.version)
 } finally {
-  await Promise.all(callers.map(end))
-  // Behind them: nobody loses its Redis.
+  await Promise.all(callers.map(endChild))
   await server.stop()
 }
 
@@ -84,12 +84,6 @@ async function start() {
   const child = fork(fileURLToPath(new URL('caller.mjs', import.meta.url)), [JSON.stringify(config)])
   await once(child, 'message')
   return child
-}
-
-async function end(child) {
-  const exited = once(child, 'exit')
-  child.disconnect()
-  await exited
 }
 
 /** Resolves with the report, whatever else the child has to say before it. */

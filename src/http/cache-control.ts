@@ -16,7 +16,7 @@ export interface Control {
 
 /** Fields that speak to caches of one kind; ours first. They replace Cache-Control, and go no further than here. */
 export const OWN_CONTROL = 'tidemark-cache-control'
-export const CDN_CONTROL = 'cdn-cache-control'
+const CDN_CONTROL = 'cdn-cache-control'
 
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]"
 const DIRECTIVE = new RegExp(`(${TOKEN}+)(?:[ \\t]*(=)[ \\t]*(?:"((?:[^"\\\\]|\\\\.)*)"|(${TOKEN}*)))?`, 'g')

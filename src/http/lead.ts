@@ -122,7 +122,7 @@ export class Lead {
    * The handler has had `previous` confirmed: with the fields that it was told it is the response from now on (RFC 9111
    * §4.3.4). What is to be sent; it is stored with `commit`, unless it may not be.
    */
-  confirm(told: Headers, before: Headers): { readonly hit: Hit; readonly refusal: string | undefined; commit(): void } {
+  confirm(told: Headers, before: Headers): Confirmation {
     const previous = this.#options.previous!
     const headers = freshenedHeaders(previous.headers, told)
     const hasOwnTag = previous.hasOwnTag && headers.etag === previous.headers.etag
@@ -213,6 +213,12 @@ export class Lead {
     this.#resolve?.(result)
     this.#resolve = undefined
   }
+}
+
+interface Confirmation {
+  readonly hit: Hit
+  readonly refusal: string | undefined
+  readonly commit: () => void
 }
 
 interface Settled {

@@ -40,7 +40,7 @@ export interface Circumstances {
 const UNDERSTOOD: ReadonlySet<number> = new Set([200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414])
 
 /** More fields than this in a Vary, and hardly two requests are alike. */
-export const MAX_VARYING = 8
+const MAX_VARYING = 8
 
 /** Why a response may not be stored, as far as its head tells; undefined if it may. */
 export function refusalReason(response: ResponseHead, circumstances: Circumstances): string | undefined {

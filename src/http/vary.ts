@@ -11,7 +11,7 @@ import { createHash } from 'node:crypto'
 import type { Entry } from '../entry.ts'
 import type { CacheableRequest } from './message.ts'
 
-export const MAX_VARIANTS = 16
+const MAX_VARIANTS = 16
 
 /** How many targets this process remembers the names of; forgetting one costs one more read. */
 const MAX_TARGETS = 10_000
@@ -22,7 +22,7 @@ export interface Varying {
   readonly variants: readonly string[]
 }
 
-export const UNVARIED: Varying = { names: [], variants: [] }
+const UNVARIED: Varying = { names: [], variants: [] }
 
 /** What an entry says of its target; nothing, if it is none of ours. */
 export function varyingIn(entry: Entry | undefined): Varying {

@@ -33,14 +33,18 @@ export async function startScriptedOrigin(): Promise<ScriptedOrigin> {
     asked.set(path, [...requests, { method: request.method ?? '', headers: request.headers }])
     request.resume()
     const answer = scripts.get(path)?.shift() ?? { status: 404, headers: { 'cache-control': 'no-store' } }
-    if (answer.breaks === 'at once') return void request.socket.destroy()
+    if (answer.breaks === 'at once') {
+      request.socket.destroy()
+      return
+    }
     if (answer.isHinted === true) response.writeEarlyHints({ link: '</style.css>; rel=preload' })
     const { status = 200, headers = {}, body = `answer ${requests.length + 1}` } = answer
     response.sendDate = false
     response.writeHead(status, { 'x-answer': String(requests.length + 1), ...headers } as Record<string, string>)
     if (answer.breaks === 'in mid-body') {
       response.write(body)
-      return void setTimeout(() => request.socket.destroy(), 20)
+      setTimeout(() => request.socket.destroy(), 20)
+      return
     }
     response.end(status === 304 || status === 204 ? undefined : body)
   })

@@ -16,7 +16,12 @@ import type {
 import type { CacheManager } from '../../cache-manager.ts'
 import { DURATION_FORMAT, parseDuration, type Duration } from '../../duration.ts'
 import { CacheConfigurationError, describe, type ConfigurationFault } from '../../exceptions.ts'
-import { DEFAULT_MAX_BODY_BYTES, DEFAULT_STATUSES, type RoutePolicy } from '../../http/route-policy.ts'
+import {
+  DEFAULT_MAX_BODY_BYTES,
+  DEFAULT_STATUSES,
+  mayStatusBeStored,
+  type RoutePolicy,
+} from '../../http/route-policy.ts'
 import { windowsOf, type TtlLimits } from '../../options.ts'
 
 /** Any Fastify application, over HTTP/1 or HTTP/2, whatever its logger and its type provider: what all of them have. */
@@ -65,7 +70,7 @@ export interface CacheRouteOptions<Request = RouteRequest> {
   user?: OfRequest<string | undefined, Request> | undefined
   /** Methods that are answered from the cache. Default: GET and HEAD. */
   methods?: readonly ('GET' | 'HEAD')[] | undefined
-  /** Statuses that are stored; never 206, 304 or 5xx. Default: 200 203 204 301 308 404 410. */
+  /** Statuses that are stored; never 206, 304, 428, 429, 431 or 5xx. Default: 200 203 204 301 308 404 410. */
   statuses?: readonly number[] | undefined
   /** Larger bodies are not stored, in bytes. Default: 1 MiB. */
   maxBodyBytes?: number | undefined
@@ -139,8 +144,7 @@ const NAMES: Check = {
   accepts: (value) => isName(value) || isListOf(isName)(value) || isFunction(value),
 }
 const FUNCTION: Check = { expected: 'a function of the request', accepts: isFunction }
-const isStatus = (value: unknown): boolean =>
-  Number.isInteger(value) && Number(value) >= 200 && Number(value) < 500 && value !== 206 && value !== 304
+const isStatus = (value: unknown): boolean => Number.isInteger(value) && mayStatusBeStored(Number(value))
 
 const CACHE_CHECKS: Readonly<Record<keyof CacheRouteOptions, Check>> = {
   ttl: { expected: `${DURATION_FORMAT}, above zero`, accepts: (value) => (parseDuration(value) ?? 0) > 0 },
@@ -159,7 +163,10 @@ const CACHE_CHECKS: Readonly<Record<keyof CacheRouteOptions, Check>> = {
   query: { expected: 'an array of parameter names', accepts: isListOf(isName) },
   user: FUNCTION,
   methods: { expected: "an array of 'GET' and 'HEAD'", accepts: isListOf((it) => it === 'GET' || it === 'HEAD') },
-  statuses: { expected: 'an array of statuses from 200 to 499, without 206 and 304', accepts: isListOf(isStatus) },
+  statuses: {
+    expected: 'an array of statuses from 200 to 499, without 206, 304, 428, 429 and 431',
+    accepts: isListOf(isStatus),
+  },
   maxBodyBytes: { expected: 'a whole number above zero', accepts: (it) => Number.isSafeInteger(it) && Number(it) > 0 },
   policy: { expected: "'route' or 'rfc9111'", accepts: (value) => value === 'route' || value === 'rfc9111' },
   cdnCacheControl: { expected: 'true or false', accepts: (value) => typeof value === 'boolean' },

@@ -219,7 +219,7 @@ describe.each(STORES)('on %s', (kind) => {
       ])
     })
 
-    test.each([206, 500, 503, 599])('%d never is', async (status) => {
+    test.each([206, 428, 429, 431, 500, 503, 599])('%d never is (RFC 6585 §4 among others)', async (status) => {
       await play([
         { origin: { status, ...fresh() }, by: 'origin' },
         { origin: fresh(), by: 'origin' },

@@ -40,9 +40,9 @@ export class CountsReporter implements Reporter {
     if (module.state() === 'failed' && this.#failed === failedBefore) this.#failed++
   }
 
-  #skip(reason = 'for no reason given'): void {
+  #skip(reason: string | undefined): void {
     this.#skipped++
-    this.#reasons.set(reason, (this.#reasons.get(reason) ?? 0) + 1)
+    if (reason !== undefined) this.#reasons.set(reason, (this.#reasons.get(reason) ?? 0) + 1)
   }
 
   #line(): string {

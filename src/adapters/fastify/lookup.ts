@@ -12,13 +12,13 @@ import { answersOf, type Answer } from '../../http/answer.ts'
 import type { Hit } from '../../http/lead.ts'
 import { OWN_CONTROL } from '../../http/cache-control.ts'
 import { ResponseCache, type Begun } from '../../http/response-cache.ts'
-import { previousOf, type PreviousResponse } from '../../http/validation.ts'
+import { previousOf } from '../../http/validation.ts'
 import type { MaybePromise } from '../../stores/store.ts'
 import { beginCapture, capturePayload, sealCapture, type Capture } from './capture.ts'
 import { compressing } from './compression.ts'
 import { applyAnswer, applyBypass, applyVerdict, RequestView, weakenEncoded } from './exchange.ts'
 import { refreshOf, rerun } from './refresh.ts'
-import { routePolicy, type CacheRouteOptions, type CacheSpec } from './route-options.ts'
+import { routePolicy, type CacheRouteOptions, type CacheSpec, type RequestCache } from './route-options.ts'
 
 /** What the hooks on the way out have to know of a reply: what its handler's answer is captured by, or a hit. */
 const CAPTURE: unique symbol = Symbol('tidemark.capture')
@@ -35,30 +35,12 @@ declare module 'fastify' {
   }
 }
 
-/** What the handler of a cached route is told. */
-export interface RequestCache {
-  /** What is stored and no longer fresh, if it can be confirmed: with `reply.notModified()`, or by passing on a 304. */
-  readonly previous: PreviousResponse | undefined
-}
-
 const NOTHING_STORED: RequestCache = { previous: undefined }
 const REQUEST_CACHE: unique symbol = Symbol('tidemark.request')
 
 declare module 'fastify' {
   interface FastifyRequest {
     [REQUEST_CACHE]: RequestCache | null
-    /** What the cache has of this request's response. */
-    readonly cache: RequestCache
-  }
-
-  interface FastifyReply {
-    /**
-     * Answers with `request.cache.previous`, which the origin has confirmed: it is fresh again, with the header fields
-     * that were set on this reply in the place of its own (RFC 9111 §4.3.4).
-     *
-     * @throws {TypeError} if there is nothing to confirm
-     */
-    notModified(): FastifyReply
   }
 }
 

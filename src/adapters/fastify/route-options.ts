@@ -22,6 +22,7 @@ import {
   mayStatusBeStored,
   type RoutePolicy,
 } from '../../http/route-policy.ts'
+import type { PreviousResponse } from '../../http/validation.ts'
 import { windowsOf, type TtlLimits } from '../../options.ts'
 
 /** Any Fastify application, over HTTP/1 or HTTP/2, whatever its logger and its type provider: what all of them have. */
@@ -95,7 +96,28 @@ export interface CacheSpec<Options> {
   readonly options: Options
 }
 
+/** What the handler of a cached route is told. */
+export interface RequestCache {
+  /** What is stored and no longer fresh, if it can be confirmed: with `reply.notModified()`, or by passing on a 304. */
+  readonly previous: PreviousResponse | undefined
+}
+
 declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the cache has of this request's response. */
+    readonly cache: RequestCache
+  }
+
+  interface FastifyReply {
+    /**
+     * Answers with `request.cache.previous`, which the origin has confirmed: it is fresh again, with the header fields
+     * that were set on this reply in the place of its own (RFC 9111 §4.3.4).
+     *
+     * @throws {TypeError} if there is nothing to confirm
+     */
+    notModified(): FastifyReply
+  }
+
   interface FastifyInstance {
     /** The cache that `setupCache` put in place. */
     cache: CacheManager

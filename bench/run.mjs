@@ -1,5 +1,5 @@
 /**
- * Runs the suites one after the other, each in a process of its own: `node bench/run.mjs [memory redis invalidation http]`.
+ * Runs the suites one after the other, each in a process of its own: `node bench/run.mjs [memory redis invalidation stampede http]`.
  * Options (`--short` and others, see harness/suite.mjs) go to each of them. It needs a built library.
  */
 import { spawnSync } from 'node:child_process'
@@ -11,6 +11,7 @@ const SUITES = {
   memory: 'micro/memory.mjs',
   redis: 'micro/redis.mjs',
   invalidation: 'micro/invalidation.mjs',
+  stampede: 'processes/stampede.mjs',
   http: 'http/http.mjs',
 }
 

@@ -1,6 +1,7 @@
 /** CacheManager: validates, asks the store, counts. The whole way of a hit stands in `get` and `getOrSet`. */
 import type { Clock } from './clock.ts'
 import type { CompressionAlgorithm } from './codec/compression.ts'
+import { within } from './deadline.ts'
 import { toMs, type Duration } from './duration.ts'
 import { freshness, isDueEarly } from './entry.ts'
 import { describe } from './exceptions.ts'
@@ -25,6 +26,8 @@ export interface CacheParts extends TtlLimits {
   readonly telemetry: Telemetry
   readonly clock: Clock
   readonly leaseMs: number
+  /** How long the store may take for one call that asks it more than once. */
+  readonly storeMs: number
   /** A fault of the store rejects `getOrSet`; otherwise it loads. */
   readonly isStrict: boolean
   /** Absent without Redis. */
@@ -93,7 +96,7 @@ export class CacheManager {
    * await cache.set('user_1', user, { ttl: '5m', namespace: 'users', tags: ['team:7'] })
    */
   async set<T>(key: string, value: T, options: SetOptions = {}): Promise<void> {
-    const namespace = this.#namespaceOf(options)
+    const namespace = this.#namespaceOf(options, 'set')
     assertKey(key, namespace)
     const { store, telemetry } = this.parts
     const draft = draftOf(value, options, { key, namespace, entryId: newToken(), ...this.parts })
@@ -150,7 +153,8 @@ export class CacheManager {
   }
 
   /**
-   * Gives an entry a new ttl from now on, and no stale windows; false if it is not there.
+   * Gives an entry a new ttl from now on, and no stale windows; false if it is not there. The responses of a route have
+   * each their own windows, and stay as they are.
    *
    * @throws {CacheConfigurationError} for a ttl that is none
    * @throws {CacheKeyError} @throws {RedisConnectionError}
@@ -158,13 +162,13 @@ export class CacheManager {
   async expire(key: string, ttl: Duration, options?: KeyOptions): Promise<boolean> {
     const namespace = this.#namespaceOf(options)
     const ttlMs = Math.min(toMs(ttl, 'ttl'), this.parts.maxTtlMs)
-    const times = await this.#times(key, namespace)
-    if (this.#countFresh(times) === 0) return false
-    const { store, clock, telemetry } = this.parts
-    const ids = idsOf([key], namespace).filter((_, i) => times[i] !== undefined)
-    const expire = (id: string): Promise<boolean> =>
-      telemetry.watch(store.expire(id, clock.now() + ttlMs), { key, namespace })
-    return (await Promise.all(ids.map(expire))).includes(true)
+    const since = performance.now()
+    const [own] = await this.#times(key, namespace)
+    const { store, clock, telemetry, storeMs: budgetMs } = this.parts
+    const now = clock.now()
+    if (own === undefined || now >= own.freshUntil) return false
+    const expiring = Promise.resolve(store.expire(entryId(namespace, key), now + ttlMs))
+    return telemetry.watch(within(expiring, { since, budgetMs }), { key, namespace })
   }
 
   /**
@@ -185,10 +189,11 @@ export class CacheManager {
     options: GetOrSetOptions = {},
   ): Promise<T> {
     const { clock, telemetry, loads } = this.parts
-    const namespace = this.#namespaceOf(options)
+    const namespace = this.#namespaceOf(options, 'load')
     assertKey(key, namespace)
     const id = entryId(namespace, key)
     const finding = options.forceRefresh === true ? undefined : loads.find({ id, key, namespace })
+    const askedAt = finding instanceof Promise ? performance.now() : undefined
     const found = finding instanceof Promise ? await finding : finding
     const entry = found === 'cut off' ? undefined : found
     const state = entry && freshness(entry, clock.now())
@@ -205,6 +210,7 @@ export class CacheManager {
       namespace,
       found: entry,
       isCutOff: found === 'cut off',
+      askedAt,
       run: loader as LoadRequest['run'],
       ...loadSettingsOf(namespace, options, this.parts),
     }
@@ -246,7 +252,7 @@ export class CacheManager {
    * await cache.invalidateTags(['team:7', 'user:42'])
    */
   async invalidateTags(tags: string | readonly string[], options: InvalidateOptions = {}): Promise<void> {
-    assertOptions(options)
+    assertOptions(options, 'invalidation')
     const names = [tags].flat()
     names.forEach(assertTag)
     if (names.length === 0) return
@@ -264,7 +270,8 @@ export class CacheManager {
   async clear(options?: KeyOptions): Promise<void> {
     const own = this.#namespaceOf(options)
     const namespace = options?.namespace === undefined && !this.#isView ? undefined : own
-    await this.#invalidate(namespace === undefined ? [EVERYTHING] : stampsOf(namespace))
+    const stamps = namespace === undefined ? [EVERYTHING] : stampsOf(namespace)
+    await this.#invalidate(stamps, undefined, namespace)
     this.parts.telemetry.events.emit('clear', { namespace })
   }
 
@@ -303,7 +310,10 @@ export class CacheManager {
     return this
   }
 
-  /** Closes the store and the connections it opened, for all namespaces. */
+  /**
+   * Closes the store and the connections it opened, for all namespaces. Calls after it reject with a `CacheException`
+   * that says so, `ping` is false, and `getOrSet` loads.
+   */
   close(): Promise<void> {
     return this.parts.store.close()
   }
@@ -312,9 +322,9 @@ export class CacheManager {
     return this.close()
   }
 
-  #namespaceOf(options: KeyOptions | undefined): string {
+  #namespaceOf(options: KeyOptions | undefined, kind: 'key' | 'set' | 'load' = 'key'): string {
     if (options === undefined) return this.ownNamespace
-    assertOptions(options)
+    assertOptions(options, kind)
     const { namespace } = options
     if (namespace === undefined) return this.ownNamespace
     assertNamespace(namespace)
@@ -342,10 +352,10 @@ export class CacheManager {
     return times.filter((one, i) => i % 2 === 0 && (isFresh(one) || isFresh(times[i + 1]))).length
   }
 
-  async #invalidate(stamps: readonly string[], options?: InvalidationOptions): Promise<void> {
+  async #invalidate(stamps: readonly string[], options?: InvalidationOptions, namespace?: string): Promise<void> {
     const { store, loads, telemetry } = this.parts
     try {
-      await telemetry.watch(store.invalidate(stamps, options))
+      await telemetry.watch(store.invalidate(stamps, options), namespace === undefined ? {} : { namespace })
       telemetry.counters.invalidations++
     } finally {
       loads.flights.detachAll()

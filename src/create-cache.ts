@@ -44,7 +44,9 @@ export function createCache(config?: ApplicationConfig): CacheManager {
   listen(store, telemetry)
   const isStrict = cache.onError === 'throw'
   const leaseMs = cache.leaseTime * 1000
-  const loads = new Loads({ store, clock, telemetry, leaseMs, waitMs: cache.waitTime * 1000, maxTtlMs, isStrict })
+  const waitMs = cache.waitTime * 1000
+  const storeMs = (resolved.redis?.socketTimeout ?? Infinity) * 1000
+  const loads = new Loads({ store, clock, telemetry, leaseMs, waitMs, maxTtlMs, storeMs, isStrict })
   const limits = { defaultTtlMs: cache.defaultTtl * 1000, maxTtlMs }
   const { environment } = resolved
   const { keyPrefix, compressionThreshold: thresholdBytes } = cache
@@ -55,6 +57,7 @@ export function createCache(config?: ApplicationConfig): CacheManager {
     telemetry,
     clock,
     leaseMs,
+    storeMs,
     isStrict,
     connection,
     keyPrefix,
@@ -81,8 +84,13 @@ function makeStore({ cache, clock, redis, logger }: Config, connection: RedisCon
 }
 
 function makeCodec(cache: Config['cache']): Codec {
-  const { compressionEnabled, compressionAlgorithm: algorithm, compressionThreshold: thresholdBytes } = cache
-  return new Codec(compressionEnabled ? { compression: { algorithm, thresholdBytes } } : {})
+  const {
+    compressionEnabled,
+    compressionAlgorithm: algorithm,
+    compressionThreshold: thresholdBytes,
+    signingKey,
+  } = cache
+  return new Codec({ ...(compressionEnabled && { compression: { algorithm, thresholdBytes } }), signingKey })
 }
 
 function connectionOptions(redis: ResolvedRedisConfig): ConnectionOptions {

@@ -13,7 +13,7 @@ export interface Entry {
   readonly shareable: boolean
   /** True if plain JSON says everything about the value: no Date, Map, Set, bigint, bytes, NaN or Infinity in it. */
   readonly plain: boolean
-  /** Bytes of the value, estimated in memory, counted when it came from Redis. */
+  /** Bytes that the value takes in memory, estimated. */
   readonly bytes: number
   /** 16 hex digits, unique per attempt to fill. A child names its parent by it. */
   readonly entryId: string

@@ -28,7 +28,7 @@ export interface CacheEvents {
   /** An entry was removed from memory for room. */
   evict: { readonly id: string }
   /** Something failed that the caller may not see: Redis out of reach, unreadable bytes, a listener that threw. */
-  error: { readonly error: unknown; readonly key?: string; readonly namespace?: string }
+  error: { readonly error: unknown; readonly key?: string; readonly namespace?: string; readonly route?: string }
 }
 
 export type CacheEventName = keyof CacheEvents

@@ -54,6 +54,21 @@ export class RedisConnectionError extends CacheException {
   override readonly code = 'ERR_CACHE_REDIS_CONNECTION'
 }
 
+/**
+ * Redis is there and refused a command: it is full (`OOM`), may not write (`MISCONF`, `NOREPLICAS`), or does not permit
+ * it to this user (`NOPERM`). Nothing was done.
+ */
+export class RedisReplyError extends CacheException {
+  override readonly code = 'ERR_CACHE_REDIS_REPLY'
+  /** The first word of Redis's answer. */
+  readonly replyCode: string
+
+  constructor(message: string, replyCode: string) {
+    super(message)
+    this.replyCode = replyCode
+  }
+}
+
 /** A key, namespace or tag that cannot be used: empty, not a string, or not well-formed Unicode. */
 export class CacheKeyError extends CacheException {
   override readonly code = 'ERR_CACHE_KEY'
@@ -97,10 +112,40 @@ export class RateLimitError extends CacheException {
   }
 }
 
+/** Whom an exception concerns. */
+export type Concern = Pick<CacheExceptionOptions, 'key' | 'namespace'>
+
+/**
+ * An exception that says whose call it belongs to. One command may serve many callers, who then share its failure: the
+ * first of them is written into it, the others get copies.
+ */
+export function concerning(error: unknown, { key, namespace }: Concern): unknown {
+  if (!(error instanceof CacheException)) return error
+  if (error.key === undefined && error.namespace === undefined) {
+    return Object.assign(error, key !== undefined && { key }, namespace !== undefined && { namespace })
+  }
+  const isTheirs = error.key === key && error.namespace === namespace
+  if (isTheirs || !(error instanceof RedisConnectionError)) return error
+  return new RedisConnectionError(error.message, { cause: error.cause, key, namespace })
+}
+
 /** A value of the caller's as an error message shows it: short, on one line. Not for values that may be secret. */
 export function describe(value: unknown): string {
   if (typeof value === 'string') return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`
-  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
+  if (Array.isArray(value)) return describeList(value)
+  if (typeof value === 'object' && value !== null) return 'an object'
   if (typeof value === 'function') return 'a function'
   return String(value)
+}
+
+/** A short list of words and numbers is shown, so that it can be seen which of them is the wrong one. */
+function describeList(list: readonly unknown[]): string {
+  const isPlain = list.every((item) => typeof item === 'string' || typeof item === 'number')
+  return isPlain && list.length > 0 && list.length <= 5 ? `[${list.map(describe).join(', ')}]` : 'an array'
+}
+
+/** What was thrown, on one line and short. */
+export function describeError(thrown: unknown): string {
+  const text = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : describe(thrown)
+  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text).slice(1, -1)
 }

@@ -2,7 +2,7 @@
 import type { Clock } from './clock.ts'
 import { snapshot } from './codec/snapshot.ts'
 import { lifeOf, newDraft, type EntryDraft } from './entry.ts'
-import { stampsOf, windowsOf, type SetOptions, type TtlLimits } from './options.ts'
+import { assertOptions, stampsOf, windowsOf, type SetOptions, type TtlLimits } from './options.ts'
 import type { Lease, Store } from './stores/store.ts'
 import type { About, Telemetry } from './telemetry.ts'
 
@@ -18,7 +18,7 @@ interface DraftOptions extends About, TtlLimits {
  */
 export function draftOf(value: unknown, options: SetOptions, about: DraftOptions): EntryDraft {
   const { key, namespace, entryId, clock } = about
-  return newDraft(snapshot(value, key), lifeOf(windowsOf(options, about), clock.now()), {
+  return newDraft(snapshot(value, key, namespace), lifeOf(windowsOf(options, about), clock.now()), {
     entryId,
     parentId: undefined,
     loadMs: 0,
@@ -58,6 +58,7 @@ export class FillToken {
    * @throws {CacheSerializationError} @throws {CacheConfigurationError} @throws {RedisConnectionError}
    */
   async set(value: unknown, options: Omit<SetOptions, 'namespace'> = {}): Promise<boolean> {
+    assertOptions(options, 'fill')
     const { lease, store, telemetry, key, namespace } = this.#options
     const draft = draftOf(value, options, { entryId: lease.token, ...this.#options })
     const isStored = (await telemetry.watch(store.fill(lease, draft), { key, namespace })) === 'stored'

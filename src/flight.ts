@@ -19,6 +19,15 @@ export interface Patience {
 /** Beyond it a timer of Node fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
+export interface FlightOptions<T, O> {
+  readonly parentId: string | undefined
+  /** Runs the load; the flight's signal aborts when nobody waits for it any more. */
+  readonly take: (flight: Flight<T, O>) => Promise<T>
+  readonly outcomeOf: (value: T) => O | Promise<O>
+  /** Everybody has left it, and it may never end. */
+  readonly onAbandoned: (flight: Flight<T, O>) => void
+}
+
 /** One load under way. `T` is what its leader is handed, `O` what those who joined are told once the store answered. */
 export class Flight<T, O> {
   /** The parent that its entry will hang on. */
@@ -32,15 +41,12 @@ export class Flight<T, O> {
   /** Everybody has left it. */
   isAbandoned: boolean = false
   readonly #abort = new AbortController()
+  readonly #onAbandoned: (flight: Flight<T, O>) => void
   #waiting = 0
 
-  /** @param take runs the load; the flight's signal aborts when nobody waits for it any more */
-  constructor(
-    parentId: string | undefined,
-    take: (flight: Flight<T, O>) => Promise<T>,
-    outcomeOf: (value: T) => O | Promise<O>,
-  ) {
+  constructor({ parentId, take, outcomeOf, onAbandoned }: FlightOptions<T, O>) {
     this.parentId = parentId
+    this.#onAbandoned = onAbandoned
     this.value = take(this)
     this.outcome = this.value.then(outcomeOf)
     // A failure reaches those who wait, through `wait`; there may be nobody.
@@ -51,11 +57,6 @@ export class Flight<T, O> {
   /** Aborts when everybody has left. Node makes a signal, which costs as much as the rest of a load, when it is asked for. */
   get signal(): AbortSignal {
     return this.#abort.signal
-  }
-
-  /** Counts a caller who will not leave: a refresh has nobody waiting for it and should end all the same. */
-  hold(): void {
-    this.#waiting++
   }
 
   /**
@@ -87,6 +88,7 @@ export class Flight<T, O> {
 
   #abandon(reason: unknown): void {
     this.isAbandoned = true
+    this.#onAbandoned(this)
     this.#abort.abort(reason)
   }
 }

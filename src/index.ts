@@ -36,6 +36,7 @@ export {
   LoadTimeoutError,
   RateLimitError,
   RedisConnectionError,
+  RedisReplyError,
 } from './exceptions.ts'
 export type { ConfigurationFault } from './exceptions.ts'
 

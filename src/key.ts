@@ -5,6 +5,7 @@
  * on it, `v:<namespace>:<key>` + NUL + variant. Only the namespace is escaped: it ends at the first colon, so `a:b` + `c`
  * and `a` + `b:c` differ, and what people look for in redis-cli reads as they wrote it.
  */
+import { createHash } from 'node:crypto'
 import { CacheKeyError, describe } from './exceptions.ts'
 
 /** Stamped by `clear()` without a namespace; it speaks for every entry, so entries do not list it. */
@@ -35,12 +36,21 @@ export function variantId(namespace: string, key: string, variant: string): stri
 
 /** The stamp that an invalidation of a whole namespace sets. */
 export function namespaceStamp(namespace: string): string {
-  return `n:${namespace}`
+  return `n${bounded(namespace)}`
 }
 
 /** The stamp that an invalidation of a tag sets. */
 export function tagStamp(tag: string): string {
-  return `t:${tag}`
+  return `t${bounded(tag)}`
+}
+
+/** Stamps are kept by the hundred thousand, so a long name gives way to its hash, the same in every process. */
+const LONGEST_STAMP_BYTES = 128
+
+function bounded(name: string): string {
+  // No character takes more than three bytes.
+  const isShort = 3 * name.length <= LONGEST_STAMP_BYTES || Buffer.byteLength(name) <= LONGEST_STAMP_BYTES
+  return isShort ? `:${name}` : `#${createHash('sha256').update(name).digest('base64url')}`
 }
 
 function escapeNamespace(namespace: string): string {

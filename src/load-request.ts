@@ -38,6 +38,8 @@ export interface LoadRequest extends About, LoadSettings {
   readonly found?: Entry | undefined
   /** The store has just failed to answer: do without it. */
   readonly isCutOff?: boolean | undefined
+  /** When the store was first asked for it, in milliseconds of `performance.now()`; undefined: it took no time. */
+  readonly askedAt?: number | undefined
   /** Neither wait for another caller's load nor let anybody wait for this one. */
   readonly isAlone?: boolean | undefined
   /** The caller has waited for another's load as long as one may. */

@@ -6,39 +6,19 @@
  * Where the store does not answer nobody can know, and only those share a load whom the store did not answer either.
  */
 import type { Clock } from './clock.ts'
-import { snapshot } from './codec/snapshot.ts'
-import { toMs } from './duration.ts'
-import { freshness, lifeOf, newDraft, type Entry, type EntryDraft, type Freshness, type Windows } from './entry.ts'
+import { within } from './deadline.ts'
+import { freshness, type Entry, type EntryDraft, type Freshness } from './entry.ts'
 import { LoadTimeoutError } from './exceptions.ts'
 import { Flight, Flights, type Patience } from './flight.ts'
-import { assertTag, tagStamp } from './key.ts'
+import { awaitedOf, type Led, type Outcome } from './joining.ts'
 import type { LoadControl, LoadRequest } from './load-request.ts'
-import { handOut, loadedFrom, valueOf, type Loaded } from './loaded.ts'
+import { loadedFrom, valueOf, type Loaded } from './loaded.ts'
+import { contextOf, draftOf, newLoad, noteDraft, type Load } from './loading.ts'
 import type { Acquired, Lease, MaybePromise, Store, Verdict, Watch } from './stores/store.ts'
-import { newToken } from './token.ts'
 import type { About, Telemetry } from './telemetry.ts'
-
-/** What those who joined are told: a result they may use, or to ask anew. */
-type Outcome = Loaded | 'anew'
-
-interface Led extends Loaded {
-  readonly outcome: Outcome | Promise<Outcome>
-}
 
 /** The right to load, an entry that another process was quicker to fill, or neither. */
 type Claim = Lease | Entry | 'busy' | 'cut off'
-
-/** A load under way, with what its loader has said about it. */
-interface Load {
-  value: unknown
-  loadMs: number
-  readonly tags: string[]
-  windows: Windows
-  isSkipped: boolean
-  /** The id to store it under, if only the load has told. */
-  as: string | undefined
-  note: { readonly id: string; readonly value: unknown } | undefined
-}
 
 interface Ending {
   readonly tags: readonly string[]
@@ -53,6 +33,8 @@ export interface LoadsOptions {
   readonly leaseMs: number
   readonly waitMs: number
   readonly maxTtlMs: number
+  /** How long the store may take in all before the loader is run without it. */
+  readonly storeMs: number
   /** A fault of the store rejects; otherwise the load goes on without the store. */
   readonly isStrict: boolean
 }
@@ -80,8 +62,12 @@ export class Loads {
 
   /** The entry that is stored, whatever its age; 'cut off' if the store does not answer. */
   find(about: About & Pick<LoadRequest, 'id' | 'parentId'>): MaybePromise<Entry | undefined | 'cut off'> {
-    const found = this.#options.store.read(about.id, about.parentId)
-    return found instanceof Promise ? found.catch((error: unknown) => this.#doWithout(error, about)) : found
+    try {
+      const found = this.#options.store.read(about.id, about.parentId)
+      return found instanceof Promise ? found.catch((error: unknown) => this.#doWithout(error, about)) : found
+    } catch (error) {
+      return this.#doWithout(error, about)
+    }
   }
 
   /** Loads, or waits for whoever does; a stale copy in its grace answers if that fails or is late. */
@@ -89,13 +75,15 @@ export class Loads {
     const { key, namespace, found, signal, softTimeoutMs = Infinity, hardTimeoutMs = Infinity } = request
     const stale = found !== undefined && this.#freshness(found) !== 'expired' ? found : undefined
     const timeoutMs = stale === undefined ? hardTimeoutMs : Math.min(softTimeoutMs, hardTimeoutMs)
-    const late = (): Error => new LoadTimeoutError(`no result within ${timeoutMs} ms`, { key, namespace })
+    const late = (): Error => {
+      return new LoadTimeoutError(`no result for ${JSON.stringify(key)} within ${timeoutMs} ms`, { key, namespace })
+    }
     try {
       const until = performance.now() + timeoutMs
       return await this.#ask(request, { signal, until, late, mayGoOn: stale !== undefined })
     } catch (error) {
       if (stale === undefined || signal?.aborted === true) throw error
-      this.#options.telemetry.events.emit('error', { error, key, namespace })
+      this.#options.telemetry.reportLoad(error, { key, namespace })
       return loadedFrom(stale, 'stale')
     }
   }
@@ -109,35 +97,40 @@ export class Loads {
       const claim = await this.#claim(request, 0)
       if (typeof claim !== 'object' || !('token' in claim)) return
       const flight = this.#take(request, claim)
-      flight.hold()
-      await flight.outcome
+      await flight.wait(flight.outcome, this.#refreshPatience(request))
     } catch (error) {
       // The stale entry stays where it is, and the next caller tries again.
-      this.#options.telemetry.events.emit('error', { error, key, namespace })
+      this.#options.telemetry.reportLoad(error, { key, namespace })
     } finally {
       this.#refreshing.delete(id)
     }
   }
 
+  /**
+   * A refresh that hangs is given up, so that another caller's may follow: it is abandoned, and the next heartbeat gives
+   * its lease back. Twice as long as the last load took it may always take, or what loads slowly would never be refreshed.
+   */
+  #refreshPatience({ key, namespace, found }: LoadRequest): Patience {
+    const ms = Math.max(this.#options.waitMs, 2 * (found?.loadMs ?? 0))
+    const late = (): Error => new LoadTimeoutError(`no refresh within ${ms} ms`, { key, namespace })
+    return { signal: undefined, until: performance.now() + ms, late, mayGoOn: false }
+  }
+
   async #ask(request: LoadRequest, patience: Patience): Promise<Loaded> {
     const { signal } = patience
-    // Whoever came before the load began has its leader's right to what it loads, overtaken or not.
-    const early = (led: Led): Outcome | Promise<Outcome> =>
-      led.source === 'load' ? { ...led, source: 'joined' } : led.outcome
     const askedAt = performance.now()
     let isCutOff = request.isCutOff === true
     let hasWaited = false
     for (;;) {
       signal?.throwIfAborted()
       const beside = hasWaited ? this.#beside.get(request.id) : undefined
-      const joined = beside !== undefined && beside.beganAt > askedAt ? beside : this.#joinable(request, isCutOff)
+      const joined = beside !== undefined && beside.beganAt > askedAt ? beside : this.#joinable(request)
       if (joined === undefined) {
         const flight = this.#take({ ...request, hasWaited }, isCutOff ? 'cut off' : undefined)
         return await flight.wait(flight.value, patience)
       }
       this.#options.telemetry.counters.of(request.namespace).coalesced++
-      const isEarly = joined.phase === 'claiming' || joined === beside
-      const awaited = isEarly ? joined.value.then(early) : joined.outcome
+      const awaited = awaitedOf(joined, askedAt, isCutOff)
       const outcome = await joined.wait(awaited, this.#bounded(patience, joined)).catch((error: unknown) => {
         if (error !== WAITED_OUT) throw error
         return 'waited out' as const
@@ -148,6 +141,10 @@ export class Loads {
         if (joined === beside) this.#beside.delete(request.id)
         hasWaited = true
         continue
+      }
+      if (outcome === 'alone') {
+        const own = this.#take({ ...request, isAlone: true })
+        return await own.wait(own.value, patience)
       }
       if (outcome !== 'anew') return outcome
       const found = await this.find(request)
@@ -163,27 +160,21 @@ export class Loads {
     return until < patience.until ? { ...patience, until, late: () => WAITED_OUT } : patience
   }
 
-  #joinable(request: LoadRequest, isCutOff: boolean): Flight<Led, Outcome> | undefined {
-    if (request.isForced === true || request.isAlone === true) return undefined
-    const flight = this.flights.get(request.id)
-    // One that everybody else has left is about to fail.
-    if (flight === undefined || flight.isAbandoned) return undefined
-    return flight.phase === 'cut off' && !isCutOff ? undefined : flight
+  #joinable(request: LoadRequest): Flight<Led, Outcome> | undefined {
+    return request.isForced === true || request.isAlone === true ? undefined : this.flights.get(request.id)
   }
 
   #take(request: LoadRequest, claim?: Claim): Flight<Led, Outcome> {
-    const flight = new Flight<Led, Outcome>(
-      request.parentId,
-      async (self) => {
-        try {
-          return await this.#lead(request, self, claim)
-        } finally {
-          this.flights.close(request.id, self)
-          if (this.#beside.get(request.id) === self) this.#beside.delete(request.id)
-        }
-      },
-      (led) => led.outcome,
-    )
+    const close = (self: Flight<Led, Outcome>): void => {
+      this.flights.close(request.id, self)
+      if (this.#beside.get(request.id) === self) this.#beside.delete(request.id)
+    }
+    const flight = new Flight<Led, Outcome>({
+      parentId: request.parentId,
+      take: (self) => this.#lead(request, self, claim).finally(() => close(self)),
+      outcomeOf: (led) => led.outcome,
+      onAbandoned: close,
+    })
     if (request.isAlone !== true) this.flights.add(request.id, flight)
     return flight
   }
@@ -219,7 +210,7 @@ export class Loads {
     let pauseMs = FIRST_PAUSE_MS
     try {
       for (;;) {
-        const acquired = await this.#acquire(request, seen)
+        const acquired = await (watch === undefined ? this.#acquireInTime(request, seen) : this.#acquire(request, seen))
         if (acquired.outcome === 'lead') return acquired.lease
         if (acquired.outcome === 'hit') {
           if (this.#freshness(acquired.entry) === 'fresh') return acquired.entry
@@ -241,6 +232,16 @@ export class Loads {
     }
   }
 
+  /** Within what is left of the caller's time for the store: a slow one shall not take it twice. */
+  #acquireInTime(request: LoadRequest, seen: string | undefined): Promise<Acquired> {
+    const { askedAt } = request
+    const acquiring = this.#acquire(request, seen)
+    if (askedAt === undefined) return acquiring
+    return within(acquiring, { since: askedAt, budgetMs: this.#options.storeMs }, (late) => {
+      if (late.outcome === 'lead') void this.#end(request, late.lease, { tags: request.tags })
+    })
+  }
+
   async #acquire({ id, tags, parentId, windows, isForced }: LoadRequest, seen: string | undefined): Promise<Acquired> {
     const { store, leaseMs } = this.#options
     const parentMs = windows.ttlMs + windows.swrMs + windows.graceMs + leaseMs
@@ -250,16 +251,8 @@ export class Loads {
   async #run(request: LoadRequest, flight: Flight<Led, Outcome>, lease: Lease | undefined): Promise<Load> {
     const { store, leaseMs, telemetry } = this.#options
     const { counters, events } = telemetry
-    const { key, namespace, tags, windows } = request
-    const load: Load = {
-      value: undefined,
-      loadMs: 0,
-      tags: [...tags],
-      windows,
-      isSkipped: false,
-      as: undefined,
-      note: undefined,
-    }
+    const { key, namespace, tags } = request
+    const load = newLoad(request)
     const startedAt = performance.now()
     const beat = async (held: Lease): Promise<unknown> => {
       // Whom nobody waits for, and who takes for ever, must not keep others from loading.
@@ -281,69 +274,35 @@ export class Loads {
   }
 
   #context(request: LoadRequest, flight: Flight<Led, Outcome>, load: Load): LoadControl {
-    const { key, namespace, found } = request
-    const stale = found !== undefined && this.#freshness(found) !== 'expired' ? { stale: handOut(valueOf(found)) } : {}
-    return {
-      key,
-      namespace,
-      get signal() {
-        return flight.signal
-      },
-      tag: (...names) => {
-        names.forEach(assertTag)
-        load.tags.push(...names.map(tagStamp))
-      },
-      ttl: (duration) => {
-        load.windows = { ...load.windows, ttlMs: Math.min(toMs(duration, 'ttl'), this.#options.maxTtlMs) }
-      },
-      windows: (windows) => {
-        load.windows = windows
-      },
-      as: (id) => {
-        load.as = id
-      },
-      note: (id, value) => {
-        load.note = { id, value }
-      },
-      skip: () => {
-        load.isSkipped = true
-      },
-      ...stale,
-    }
+    const { found } = request
+    const stale = found !== undefined && this.#freshness(found) !== 'expired' ? found : undefined
+    return contextOf(request, load, { flight, stale, maxTtlMs: this.#options.maxTtlMs })
   }
 
   /** Hands what was loaded to the leader, and sends it on its way into the store. */
   #keep(request: LoadRequest, load: Load, lease: Lease | undefined): Led {
     const draft = this.#draft(request, load, lease)
     const { value, shareable } = draft === undefined ? { value: load.value, shareable: true } : valueOf(draft)
-    const joined = { value, shareable, entry: undefined, source: 'joined' } as const
-    if (lease === undefined) return { value, shareable, entry: undefined, source: 'load', outcome: joined }
+    // What cannot be copied cannot be shared: one caller would change it under another's feet.
+    const joined: Outcome = draft === undefined ? 'alone' : { value, shareable, entry: undefined, source: 'joined' }
+    const isPrivate = draft === undefined
+    if (lease === undefined) return { value, shareable, entry: undefined, source: 'load', outcome: joined, isPrivate }
 
     const isNothing = load.value === undefined && request.negativeTtlMs === undefined
     const kept = load.isSkipped || isNothing ? undefined : draft
     const entry = kept && { seq: lease.seq, epoch: lease.epoch, ...kept }
     const outcome = this.#end(request, lease, { tags: load.tags, draft: kept, as: load.as }).then((verdict) => {
       if (verdict === 'stored' && load.note !== undefined) void this.#keepNote(request, lease, load)
-      if (verdict === 'stored') return { ...joined, entry }
-      return verdict === 'released' ? joined : 'anew'
+      if (verdict === 'stored' && joined !== 'alone') return { ...joined, entry }
+      return verdict === 'released' || joined === 'alone' ? joined : 'anew'
     })
-    return { value, shareable, entry, source: 'load', outcome }
+    return { value, shareable, entry, source: 'load', outcome, isPrivate }
   }
 
   /** The entry that a load becomes, should it be stored; undefined if it cannot be. */
   #draft(request: LoadRequest, load: Load, lease: Lease | undefined): EntryDraft | undefined {
-    const { negativeTtlMs: ttlMs, key, compress } = request
-    const isNothing = load.value === undefined || load.value === null
-    const windows = isNothing && ttlMs !== undefined ? { ttlMs, swrMs: 0, graceMs: 0 } : load.windows
     try {
-      return newDraft(snapshot(load.value ?? null, key), lifeOf(windows, this.#options.clock.now()), {
-        entryId: lease?.token ?? '',
-        parentId: lease?.parent?.entryId,
-        loadMs: load.loadMs,
-        tags: [...new Set(load.tags)],
-        negative: load.value === undefined,
-        compress,
-      })
+      return draftOf(request, load, { lease, now: this.#options.clock.now() })
     } catch (error) {
       if (!load.isSkipped) this.#doWithout(error, request)
       return undefined
@@ -353,11 +312,11 @@ export class Loads {
   /** A note is a hint for who comes next; without it one more load is needed, and nothing else. */
   async #keepNote(request: LoadRequest, { parent }: Lease, { note, windows }: Load): Promise<void> {
     const { store, clock, telemetry } = this.#options
-    const facts = { entryId: newToken(), parentId: parent?.entryId, loadMs: 0, tags: request.tags, negative: false }
     try {
-      const kept = snapshot(note?.value, request.key)
-      const longest = { ttlMs: windows.ttlMs + windows.swrMs + windows.graceMs, swrMs: 0, graceMs: 0 }
-      await store.set(note!.id, newDraft(kept, lifeOf(longest, clock.now()), { ...facts, compress: false }))
+      await store.set(
+        note!.id,
+        noteDraft(note!.value, windows, { parentId: parent?.entryId, tags: request.tags, now: clock.now() }),
+      )
     } catch (error) {
       telemetry.report(error, request)
     }

@@ -14,8 +14,8 @@ export interface KeyOptions {
 export interface SetOptions extends KeyOptions {
   /** How long it is fresh; clamped to `cache.maxTtl`. Default: `cache.defaultTtl`. */
   ttl?: Duration | undefined
-  /** Names by which `invalidateTags` reaches it, over all namespaces. Default: none. */
-  tags?: readonly string[] | undefined
+  /** Names by which `invalidateTags` reaches it, over all namespaces; one may stand alone. Default: none. */
+  tags?: string | readonly string[] | undefined
   /** How long after its ttl it is still served, while it is refreshed behind; at most `cache.maxTtl`. Default: not at all. */
   swr?: Duration | undefined
   /** How long after that it is kept, to be served only if a load fails or is late; at most `cache.maxTtl`. Default: not at all. */
@@ -96,33 +96,48 @@ export function windowsOf(options: Pick<SetOptions, 'ttl' | 'swr' | 'grace' | 'j
   }
 }
 
-type OptionName = keyof GetOrSetOptions | keyof InvalidateOptions
+type Names<Options> = Readonly<Record<keyof Options, true>>
 
-/** Every option of every call. A misspelt one would silently mean another namespace, another ttl, or everything. */
-const NAMES: Readonly<Record<OptionName, true>> = {
-  namespace: true,
+const KEY_NAMES: Names<KeyOptions> = { namespace: true }
+const FILL_NAMES: Names<Omit<SetOptions, 'namespace'>> = {
   ttl: true,
   tags: true,
   swr: true,
   grace: true,
   jitter: true,
   compress: true,
+}
+const SET_NAMES: Names<SetOptions> = { ...KEY_NAMES, ...FILL_NAMES }
+const LOAD_NAMES: Names<GetOrSetOptions> = {
+  ...SET_NAMES,
   forceRefresh: true,
   softTimeout: true,
   hardTimeout: true,
   negativeTtl: true,
   earlyRefresh: true,
   signal: true,
-  soft: true,
-  strict: true,
-  holdFor: true,
+}
+const INVALIDATION_NAMES: Names<InvalidateOptions> = { soft: true, strict: true, holdFor: true }
+
+type CallKind = 'key' | 'set' | 'load' | 'fill' | 'invalidation'
+
+/** The options of each kind of call. A misspelt one, or another call's, would silently mean nothing. */
+const NAMES: Readonly<Record<CallKind, Readonly<Record<string, true>>>> = {
+  key: KEY_NAMES,
+  set: SET_NAMES,
+  load: LOAD_NAMES,
+  fill: FILL_NAMES,
+  invalidation: INVALIDATION_NAMES,
 }
 
-/** @throws {CacheConfigurationError} for options that are no object, or that have a name nobody knows */
-export function assertOptions(options: unknown): void {
+/** @throws {CacheConfigurationError} for options that are no object, or that have a name this kind of call does not know */
+export function assertOptions(options: unknown, kind: CallKind): void {
   if (typeof options !== 'object' || options === null) throw refused('options', 'an object', options)
+  const names = NAMES[kind]
   for (const name in options) {
-    if (!Object.hasOwn(NAMES, name)) throw refused(name, `one of ${Object.keys(NAMES).join(', ')}`, 'an unknown option')
+    if (Object.hasOwn(names, name)) continue
+    const fault = { path: name, expected: `one of ${Object.keys(names).join(', ')}`, got: 'an unknown option' }
+    throw new CacheConfigurationError([fault], 'options')
   }
 }
 
@@ -133,10 +148,11 @@ export function assertList(list: unknown, name: string): void {
 }
 
 /** The names an entry bears: its namespace's first, then those of its tags. */
-export function stampsOf(namespace: string, tags: readonly string[] = []): readonly string[] {
-  if (!Array.isArray(tags)) throw refused('tags', 'an array of strings', tags)
-  tags.forEach(assertTag)
-  return [namespaceStamp(namespace), ...tags.map(tagStamp)]
+export function stampsOf(namespace: string, tags: string | readonly string[] = []): readonly string[] {
+  const names = typeof tags === 'string' ? [tags] : tags
+  if (!Array.isArray(names)) throw refused('tags', 'a string or an array of strings', tags)
+  names.forEach(assertTag)
+  return [namespaceStamp(namespace), ...names.map(tagStamp)]
 }
 
 /**

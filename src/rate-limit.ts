@@ -297,7 +297,8 @@ function withinDeadline<T>(reply: Promise<T>): Promise<T> {
  * What stands for a client in a count: its IPv4 address, or the /64 network of its IPv6 address, since one client owns
  * all addresses of such a network and would else have as many limits.
  */
-export function clientNetwork(ip: string): string {
+export function clientNetwork(client: string): string {
+  const ip = withoutPort(client)
   if (!isIPv6(ip)) return ip
   const [address = ''] = ip.toLowerCase().split('%')
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address)
@@ -311,4 +312,10 @@ export function clientNetwork(ip: string): string {
     .slice(0, 4)
     .map((group) => Number.parseInt(group, 16).toString(16))
     .join(':')}::/64`
+}
+
+/** Some proxies write the client's port into X-Forwarded-For, which is another one for each connection. */
+function withoutPort(client: string): string {
+  const parts = /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(client) ?? /^\[([^\]]+)\](?::\d+)?$/.exec(client)
+  return parts?.[1] ?? client
 }

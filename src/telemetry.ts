@@ -1,7 +1,7 @@
 /** What happened, told to whom it concerns: counted, emitted, and where an operator should know, logged. */
 import type { Clock } from './clock.ts'
 import type { Events } from './events.ts'
-import { CacheException } from './exceptions.ts'
+import { CacheException, concerning, describeError, LoadTimeoutError } from './exceptions.ts'
 import type { Counters, Statistics } from './statistics.ts'
 import type { MaybePromise } from './stores/store.ts'
 
@@ -9,6 +9,12 @@ import type { MaybePromise } from './stores/store.ts'
 export interface About {
   readonly key: string
   readonly namespace: string
+}
+
+/** What a fault is about, as far as it is known. */
+export interface Subject extends Partial<About> {
+  /** The route whose options are at fault: `GET /items/:id`. */
+  readonly route?: string
 }
 
 const COUNTER = { hit: 'hits', stale: 'staleHits', miss: 'misses', set: 'sets' } as const
@@ -54,34 +60,54 @@ export class Telemetry {
   }
 
   /** Tells of a fault of the cache, whether the caller gets to see it or not. */
-  report(error: unknown, about?: About): void {
+  report(error: unknown, about: Subject = {}): void {
     this.counters.errors++
     this.events.emit('error', { error, ...about })
     if (!(error instanceof CacheException)) return
-    const { clock, warn } = this.#options
-    const now = clock.now()
     // Refused today for a password is another fault than out of reach a moment ago.
     const { cause } = error
-    const fault = `${error.code} ${cause instanceof Error ? cause.message.slice(0, 200) : ''}`
-    if (now - (this.#loggedAt.get(fault) ?? -Infinity) < LOG_INTERVAL_MS) return
-    if (this.#loggedAt.size >= MAX_FAULTS) this.#loggedAt.clear()
-    this.#loggedAt.set(fault, now)
-    warn(`tidemark: ${error.message} (${error.code}${about === undefined ? '' : `, ${nameOf(about)}`})`)
+    const detail = about.route ?? (cause instanceof Error ? cause.message.slice(0, 200) : '')
+    this.#warn(`${error.code} ${detail}`, `${error.message} (${error.code}${nameOf(about)})`)
   }
 
-  /** Reports a rejection on its way to the caller. */
-  async watch<T>(result: MaybePromise<T>, about?: About): Promise<T> {
+  /** Tells of a load whose failure no caller sees: each was answered with what was stale. */
+  reportLoad(error: unknown, about: About): void {
+    // Any other fault of the cache was told where it occurred.
+    if (error instanceof CacheException && !(error instanceof LoadTimeoutError)) return
+    this.counters.errors++
+    this.events.emit('error', { error, ...about })
+    const name = error instanceof Error ? error.name : typeof error
+    this.#warn(
+      `load ${about.namespace} ${name}`,
+      `a load failed, what is stale is served: ${describeError(error)}${nameOf(about)}`,
+    )
+  }
+
+  /** Reports a rejection on its way to the caller, who is told which call it belongs to. */
+  async watch<T>(result: MaybePromise<T>, about: Partial<About> = {}): Promise<T> {
     try {
       return await result
     } catch (error) {
-      this.report(error, about)
-      throw error
+      const fault = concerning(error, about)
+      this.report(fault, about)
+      throw fault
     }
+  }
+
+  /** Logs a fault, unless one of its kind was logged a moment ago. */
+  #warn(kind: string, message: string): void {
+    const { clock, warn } = this.#options
+    const now = clock.now()
+    if (now - (this.#loggedAt.get(kind) ?? -Infinity) < LOG_INTERVAL_MS) return
+    if (this.#loggedAt.size >= MAX_FAULTS) this.#loggedAt.clear()
+    this.#loggedAt.set(kind, now)
+    warn(`tidemark: ${message}`)
   }
 }
 
-function nameOf({ key, namespace }: About): string {
-  return namespace === '' ? `key ${quoted(key)}` : `key ${quoted(key)} in namespace ${quoted(namespace)}`
+function nameOf({ key, namespace = '' }: Subject): string {
+  if (key === undefined) return namespace === '' ? '' : `, namespace ${quoted(namespace)}`
+  return `, key ${quoted(key)}${namespace === '' ? '' : ` in namespace ${quoted(namespace)}`}`
 }
 
 /** On one line and short: a client may have made it up. */

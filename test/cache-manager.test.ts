@@ -7,6 +7,9 @@ import {
 } from 'tidemark'
 import { ManualClock } from 'tidemark/testing'
 import { beforeEach, describe, expect, expectTypeOf, test } from 'vitest'
+import { snapshot } from '../src/codec/snapshot.ts'
+import { lifeOf, newDraft } from '../src/entry.ts'
+import { namespaceStamp, parentId, variantId } from '../src/key.ts'
 import { cachesOver, STORES } from './helpers/caches.ts'
 import { Loader } from './helpers/loader.ts'
 
@@ -102,8 +105,15 @@ describe.each(STORES)('a cache over %s', (kind) => {
     ])('what cannot be stored is refused by its path: %o', async (value, message) => {
       const refusal = cache.set('a', value)
       await expect(refusal).rejects.toThrow(CacheSerializationError)
-      await expect(refusal).rejects.toMatchObject({ message, key: 'a' })
+      await expect(refusal).rejects.toMatchObject({ message, key: 'a', namespace: '' })
       expect(await cache.exists('a')).toBe(0)
+    })
+
+    test('one tag may stand alone', async () => {
+      await cache.set('a', 1, { tags: 'red' })
+      expect(await cache.getOrSet('b', () => 2, { tags: 'red' })).toBe(2)
+      await cache.invalidateTags('red')
+      expect(await cache.exists(['a', 'b'])).toBe(0)
     })
 
     test('a cycle is refused by its path', async () => {
@@ -117,7 +127,9 @@ describe.each(STORES)('a cache over %s', (kind) => {
       [{ ttl: 0 }, 'ttl'],
       [{ swr: 'soon' }, 'swr'],
       [{ grace: Number.NaN }, 'grace'],
-      [{ tags: 'red' }, 'tags'],
+      [{ tags: 7 }, 'tags'],
+      [{ forceRefresh: true }, 'forceRefresh'],
+      [{ soft: true }, 'soft'],
     ])('a bad option is refused by name: %o', async (options, name) => {
       const refusal = cache.set('a', 1, options as SetOptions)
       await expect(refusal).rejects.toThrow(CacheConfigurationError)
@@ -205,6 +217,27 @@ describe.each(STORES)('a cache over %s', (kind) => {
       clock.advance('1s')
       expect(await cache.expire('a', 5)).toBe(false)
       expect(await cache.get('a')).toBeUndefined()
+    })
+
+    test("is false for the name of a route's responses, which keep their windows", async () => {
+      const { store } = cache.parts
+      const [id, parent] = [variantId('', 'a', 'v'), parentId('', 'a')]
+      const about = { tags: [namespaceStamp('')], leaseMs: 1000, parentId: parent, parentMs: 60_000 }
+      const acquired = await store.acquire(id, about)
+      if (acquired.outcome !== 'lead') throw new Error('expected a lease')
+      const { lease } = acquired
+      const facts = {
+        entryId: lease.token,
+        parentId: lease.parent?.entryId,
+        loadMs: 0,
+        tags: about.tags,
+        negative: false,
+      }
+      const life = lifeOf({ ttlMs: 10_000, swrMs: 0, graceMs: 0 }, clock.now())
+      expect(await store.fill(lease, newDraft(snapshot('response'), life, facts))).toBe('stored')
+      expect(await cache.ttl('a')).toBe(10)
+      expect(await cache.expire('a', 60)).toBe(false)
+      expect(await cache.ttl('a')).toBe(10)
     })
 
     test('refuses a ttl that is none', async () => {

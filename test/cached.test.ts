@@ -338,7 +338,7 @@ describe('options are checked at once', () => {
         'ttl: 0',
         "swr: 'soon'",
         "key: ''",
-        'tags: an array',
+        "tags: ['a', 5]",
         "compress: 'yes'",
         'namespace: 7',
         'tll: an unknown option',

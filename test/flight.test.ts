@@ -9,12 +9,13 @@ function within(ms: number, facts: Partial<Patience> = {}): Patience {
   return { ...FOREVER, until: performance.now() + ms, ...facts }
 }
 
+let abandoned = 0
 let resolve: (value: number) => void
 let reject: (error: unknown) => void
 
 function flight(parentId?: string): Flight<number, string> {
   const take = (): Promise<number> => new Promise((...settle) => ([resolve, reject] = settle))
-  return new Flight(parentId, take, (value) => `outcome of ${value}`)
+  return new Flight({ parentId, take, outcomeOf: (value) => `outcome of ${value}`, onAbandoned: () => abandoned++ })
 }
 
 describe('a flight', () => {
@@ -88,11 +89,11 @@ describe('a flight', () => {
     expect(one.signal.aborted).toBe(false)
   })
 
-  test('goes on without anybody if it is held', async () => {
+  test('tells when everybody has left, once', async () => {
+    const before = abandoned
     const one = flight()
-    one.hold()
-    await expect(one.wait(one.value, within(1))).rejects.toBe(LATE)
-    expect(one.signal.aborted).toBe(false)
+    await Promise.allSettled([one.wait(one.value, within(1)), one.wait(one.outcome, within(2))])
+    expect(abandoned).toBe(before + 1)
   })
 
   test('waits longer than a timer can: a year is not over at once', async () => {

@@ -65,6 +65,25 @@ describe('stamps', () => {
   })
 })
 
+describe('the stamp of a long name', () => {
+  test('is a hash, the same in every process', () => {
+    expect(tagStamp('x'.repeat(128))).toBe(`t:${'x'.repeat(128)}`)
+    expect(tagStamp('x'.repeat(129))).toBe('t#DsnrM-dFELzdHy6lUgboLyFknFwr7L8rQz60dbNMAb0')
+    expect(namespaceStamp('🌊'.repeat(33))).toBe('n#2I3ZlIu-vsjDNAxlV1GElBVby1_M8Cd0UsY8jvrFTe4')
+  })
+
+  test('takes no more than 130 bytes, and is that of no other name', () => {
+    fc.assert(
+      fc.property(fc.string({ minLength: 1, maxLength: 300, unit: 'grapheme', size: 'max' }), (tag) => {
+        const stamp = tagStamp(tag)
+        expect(Buffer.byteLength(stamp)).toBeLessThanOrEqual(130)
+        expect(tagStamp(stamp)).not.toBe(stamp)
+        expect(tagStamp(stamp.slice(1))).not.toBe(stamp)
+      }),
+    )
+  })
+})
+
 describe('names that are refused', () => {
   const BAD = ['', undefined, null, 5, {}, ['a'], Symbol('a'), '\uD800', 'a\uDC00']
 

@@ -6,6 +6,7 @@ import {
   type GetOrSetOptions,
   type LoadContext,
 } from 'tidemark'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ManualClock } from 'tidemark/testing'
 import { beforeEach, describe, expect, expectTypeOf, test, vi } from 'vitest'
 import { cachesOver, STORES } from './helpers/caches.ts'
@@ -113,7 +114,8 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
       [{ hardTimeout: 'x' as '1s' }, 'hardTimeout'],
       [{ negativeTtl: Number.NaN }, 'negativeTtl'],
       [{ signal: 5 as unknown as AbortSignal }, 'signal'],
-      [{ tags: 'red' as unknown as string[] }, 'tags'],
+      [{ tags: 7 as unknown as string[] }, 'tags'],
+      [{ strict: true } as object, 'strict'],
     ])('%o is refused by name, before the loader runs', async (options, name) => {
       const refusal = cache.getOrSet('a', loader.load, options)
       await expect(refusal).rejects.toThrow(CacheConfigurationError)
@@ -189,6 +191,37 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
       await expect.poll(() => cache.get('a')).toBe('new')
     })
 
+    test('swr: a refresh that never ends is given up after waitTime, and the next caller refreshes', async () => {
+      const impatient = create({ clock, cache: { waitTime: '50ms', leaseTime: '100ms' } })
+      const errors: unknown[] = []
+      impatient.on('error', ({ error }) => errors.push(error))
+      await impatient.getOrSet('a', () => 'old', windows)
+      clock.advance('10s')
+      expect(await impatient.getOrSet('a', loader.load, windows)).toBe('old')
+      const hung = await loader.started()
+      await expect.poll(() => hung.context.signal.aborted).toBe(true)
+      expect(errors).toEqual([expect.any(LoadTimeoutError)])
+      const refreshed = async (): Promise<unknown> => impatient.getOrSet('a', () => 'new', windows)
+      await expect.poll(refreshed, { timeout: 5000 }).toBe('new')
+    })
+
+    test('swr: a refresh may take twice as long as the load before it, whatever waitTime is', async () => {
+      const impatient = create({ clock, cache: { waitTime: '1ms' } })
+      const first = impatient.getOrSet('a', loader.load, windows)
+      const run = await loader.started()
+      await sleep(100)
+      run.resolve('old')
+      await first
+      await settled(impatient)
+      clock.advance('10s')
+      await impatient.getOrSet('a', loader.load, windows)
+      const refresh = await loader.started(2)
+      await sleep(50)
+      expect(refresh.context.signal.aborted).toBe(false)
+      refresh.resolve('new')
+      await expect.poll(() => impatient.get('a')).toBe('new')
+    })
+
     test('the stale value is a copy, too', async () => {
       await cache.set('d', new Date(5), { ttl: 1, swr: 10 })
       clock.advance('1s')
@@ -224,7 +257,7 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
       const late = cache.getOrSet('a', loader.load, { hardTimeout: '10ms', namespace: 'n' })
       const run = await loader.started()
       await expect(late).rejects.toThrow(LoadTimeoutError)
-      await expect(late).rejects.toMatchObject({ message: 'no result within 10 ms', key: 'a', namespace: 'n' })
+      await expect(late).rejects.toMatchObject({ message: 'no result for "a" within 10 ms', key: 'a', namespace: 'n' })
       expect(run.context.signal.aborted).toBe(true)
       run.resolve('new')
       await expect.poll(() => cache.get('a', { namespace: 'n' })).toBe('new')
@@ -483,6 +516,17 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
       expect(performance.now() - startedAt).toBeLessThan(1000)
     })
 
+    test("is its own caller's alone: those who waited load themselves", async () => {
+      const make = (): object => ({ rows: [{ run: () => 1 }] })
+      const calls = [0, 1, 2].map(() => cache.getOrSet('a', loader.load))
+      const first = await loader.started()
+      await joined(cache, 2)
+      first.resolve(make())
+      for (const own of [await loader.started(2), await loader.started(3)]) own.resolve(make())
+      expect(new Set(await Promise.all(calls)).size).toBe(3)
+      expect(loader.runs).toHaveLength(3)
+    })
+
     test("rejects with onError: 'throw', and keeps nobody waiting either", async () => {
       const strict = create({ cache: { onError: 'throw' } })
       await expect(strict.getOrSet('a', () => bad)).rejects.toThrow(CacheSerializationError)
@@ -508,7 +552,7 @@ describe('over Redis', () => {
 
   test('a value that is refused by the store itself keeps nobody waiting', async () => {
     const cache = create()
-    const tags = Array.from({ length: 100 }, (_, i) => `${i}${'x'.repeat(20_000)}`)
+    const tags = Array.from({ length: 30_000 }, (_, n) => `tag ${n} ${'x'.repeat(30)}`)
     const errors: unknown[] = []
     cache.on('error', ({ error }) => errors.push(error))
     const load = ({ tag }: LoadContext): number => (tag(...tags), 1)

@@ -57,7 +57,7 @@ describe('the settings of a load', () => {
     [{ negativeTtl: -5 }, 'negativeTtl', 'a duration above zero', '-5'],
     [{ softTimeout: '1 s' }, 'softTimeout', 'a duration above zero', "'1 s'"],
     [{ hardTimeout: true }, 'hardTimeout', 'a duration above zero', 'true'],
-    [{ tags: 'red' }, 'tags', 'an array of strings', "'red'"],
+    [{ tags: 7 }, 'tags', 'an array of strings', '7'],
     [{ tags: null }, 'tags', 'an array of strings', 'null'],
     [{ signal: {} }, 'signal', 'an AbortSignal', 'an object'],
   ])('%o is refused by name', (options, path, expected, got) => {
@@ -71,6 +71,7 @@ describe('the settings of a load', () => {
 describe('stamps', () => {
   test('are the namespace, then the tags', () => {
     expect(stampsOf('users', ['red', 'blue'])).toEqual(['n:users', 't:red', 't:blue'])
+    expect(stampsOf('users', 'red')).toEqual(['n:users', 't:red'])
     expect(stampsOf('')).toEqual(['n:'])
   })
 
@@ -92,8 +93,19 @@ describe('the options of a call', () => {
     ['getOrSet', () => cache.getOrSet('a', () => 1, { forceRefesh: true } as never)],
     ['invalidateTags', () => cache.invalidateTags('t', { sotf: true } as never)],
     ['setMany', () => cache.setMany({ a: 1 } as never)],
+    ['get, which has no ttl', () => cache.get('a', { ttl: 60 } as never)],
+    ['clear, which is never soft', () => cache.clear({ soft: true } as never)],
+    ['invalidateTags, to which namespaces mean nothing', () => cache.invalidateTags('t', { namespace: 'n' } as never)],
+    ['a token, which has a namespace', async () => (await cache.begin('a')).set(1, { namespace: 'n' } as never)],
     ['getMany', () => cache.getMany('a' as never)],
   ])('that are misspelt or none are refused by %s', async (_name, call) => {
     await expect(call()).rejects.toBeInstanceOf(CacheConfigurationError)
+  })
+
+  test('are named by the call that refuses one: its own, and no others', async () => {
+    await expect(cache.set('a', 1, { forceRefresh: true } as never)).rejects.toThrow(
+      'forceRefresh: expected one of namespace, ttl, tags, swr, grace, jitter, compress, got an unknown option',
+    )
+    await expect(cache.get('a', { ttl: 60 } as never)).rejects.toThrow('ttl: expected one of namespace, got')
   })
 })

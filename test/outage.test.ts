@@ -6,7 +6,7 @@ import {
   type CacheConfig,
   type CacheManager,
 } from 'tidemark'
-import { ManualClock } from 'tidemark/testing'
+import { ManualClock, startFaultProxy } from 'tidemark/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { Loader } from './helpers/loader.ts'
 import { startRedis, type RedisServer } from './helpers/redis.ts'
@@ -78,6 +78,15 @@ describe('Redis refuses connections', () => {
   test.each(VERBS)('%s rejects', async (_, call) => {
     await expect(call(cache)).rejects.toThrow(RedisConnectionError)
     await expect(call(cache)).rejects.toThrow(/127\.0\.0\.1:1 cannot be reached.*ECONNREFUSED/)
+  })
+
+  test('each call is told its own key and namespace, also those that shared a command', async () => {
+    const calls = ['a', 'b', 'c'].map((key) => cache.get(key, { namespace: 'n' }))
+    const errors = (await Promise.allSettled(calls)).map((outcome) => (outcome as PromiseRejectedResult).reason)
+    const told = ['a', 'b', 'c'].map((key) => expect.objectContaining({ key, namespace: 'n' }))
+    expect(errors).toEqual(told)
+    await expect(cache.set('d', 1)).rejects.toMatchObject({ key: 'd', namespace: '' })
+    await expect(cache.clear({ namespace: 'n' })).rejects.toMatchObject({ namespace: 'n' })
   })
 
   test('ping is false', async () => {
@@ -255,7 +264,7 @@ describe('Redis', () => {
     })
   })
 
-  test('who can ask it joins no load that could not: an invalidation may have overtaken that', async () => {
+  test('who can ask it shares no load that could not, which an invalidation may have overtaken, but the next', async () => {
     const other = make(server.url)
     const loader = new Loader()
     server.pause()
@@ -264,13 +273,76 @@ describe('Redis', () => {
     server.resume()
     await expect.poll(() => cache.ping(), { timeout: 5000 }).toBe(true)
     await other.invalidateTags('red')
-    const next = cache.getOrSet('b', loader.load, { tags: ['red'] })
-    const nextRun = await loader.started(2)
+    const next = [0, 1].map(() => cache.getOrSet('b', loader.load, { tags: ['red'] }))
     run.resolve('old')
+    const nextRun = await loader.started(2)
     nextRun.resolve('new')
-    expect(await next).toBe('new')
+    expect(await Promise.all(next)).toEqual(['new', 'new'])
     expect(await cutOff).toBe('old')
     await expect.poll(() => cache.get('b')).toBe('new')
+  })
+
+  describe('is slow, and alive', () => {
+    test('getOrSet has one deadline for all that it asks, and leaves no lease behind', async () => {
+      const proxy = await startFaultProxy({ target: server })
+      const { host, port } = proxy
+      const slow = make('', {}, { redis: { host, port, socketTimeout: '1s' } })
+      await slow.getOrSet('warm', () => 1)
+      proxy.delay({ down: 700 })
+      const startedAt = performance.now()
+      expect(await slow.getOrSet('slow', () => 1)).toBe(1)
+      expect(performance.now() - startedAt).toBeLessThan(1350)
+      await expect.poll(() => server.call('KEYS', '*l::slow'), { timeout: 5000 }).toEqual([])
+      await proxy.close()
+    })
+  })
+
+  describe('is full: it can be read, and takes no writes', () => {
+    beforeEach(async () => {
+      await server.call('CONFIG', 'SET', 'maxmemory', '1mb')
+    })
+    afterEach(() => server.call('CONFIG', 'SET', 'maxmemory', '0'))
+
+    test('one load runs at a time: those who came while it ran share the next one', async () => {
+      const loader = new Loader()
+      const first = cache.getOrSet('full', loader.load)
+      const run = await loader.started()
+      const later = Array.from({ length: 50 }, () => cache.getOrSet('full', loader.load))
+      await expect.poll(() => cache.getStatistics().coalesced).toBe(50)
+      expect(loader.runs).toHaveLength(1)
+      run.resolve('first')
+      const next = await loader.started(2)
+      next.resolve('next')
+      expect(await first).toBe('first')
+      expect(new Set(await Promise.all(later))).toEqual(new Set(['next']))
+      expect(loader.runs).toHaveLength(2)
+    })
+
+    test('who comes after an invalidation by another process is handed what was read after it', async () => {
+      const loader = new Loader()
+      const first = cache.getOrSet('full', loader.load, { tags: ['red'] })
+      const run = await loader.started()
+      await make(server.url).invalidateTags('red')
+      const later = cache.getOrSet('full', loader.load, { tags: ['red'] })
+      run.resolve('old')
+      const next = await loader.started(2)
+      next.resolve('new')
+      expect(await later).toBe('new')
+      expect(await first).toBe('old')
+    })
+
+    test('a load that fails does not fail those who came too late for it', async () => {
+      const loader = new Loader()
+      const first = cache.getOrSet('full', loader.load)
+      const run = await loader.started()
+      const later = cache.getOrSet('full', loader.load)
+      await expect.poll(() => cache.getStatistics().coalesced).toBe(1)
+      run.reject(new Error('down'))
+      await expect(first).rejects.toThrow('down')
+      const next = await loader.started(2)
+      next.resolve('next')
+      expect(await later).toBe('next')
+    })
   })
 
   test('closing while a load is under way hands out the load', async () => {

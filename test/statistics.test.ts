@@ -136,7 +136,7 @@ describe.each(STORES)('what a cache over %s counts', (kind) => {
     await cache.set('a', 1, { ttl: 1, grace: 60 })
     clock.advance('1s')
     await cache.getOrSet('a', () => Promise.reject(new Error('down')))
-    expect(counted()).toEqual({ sets: 1, misses: 1, loads: 1, staleHits: 1 })
+    expect(counted()).toEqual({ sets: 1, misses: 1, loads: 1, staleHits: 1, errors: 1 })
   })
 
   test('deletes of what was there, and invalidations', async () => {

@@ -1,7 +1,7 @@
 import { ManualClock } from 'tidemark/testing'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { Events } from '../src/events.ts'
-import { CacheException, RedisConnectionError } from '../src/exceptions.ts'
+import { CacheException, LoadTimeoutError, RedisConnectionError } from '../src/exceptions.ts'
 import { Counters } from '../src/statistics.ts'
 import { Telemetry } from '../src/telemetry.ts'
 
@@ -73,9 +73,53 @@ describe('a fault', () => {
     expect(await telemetry.watch(5)).toBe(5)
   })
 
+  test('tells each of those who shared it whose call it was', async () => {
+    const shared = new RedisConnectionError('lost', { cause: new Error('why') })
+    const tell = (key: string): Promise<unknown> => telemetry.watch(Promise.reject(shared), { key, namespace: 'n' })
+    await expect(tell('a')).rejects.toMatchObject({ key: 'a', namespace: 'n' })
+    const second = await tell('b').catch((error: unknown) => error)
+    expect(second).toBeInstanceOf(RedisConnectionError)
+    expect(second).toMatchObject({ message: 'lost', key: 'b', namespace: 'n', cause: shared.cause })
+    expect(shared.key).toBe('a')
+  })
+
+  test('of a route is logged once for each route, whatever clients do', () => {
+    const mistake = (cause: string): CacheException => new CacheException('key failed', { cause: new Error(cause) })
+    for (const cause of ['a', 'b']) telemetry.report(mistake(cause), { route: 'GET /a' })
+    telemetry.report(mistake('a'), { route: 'GET /b' })
+    expect(logged).toHaveLength(2)
+  })
+
   test('that is not one of the cache is not logged', () => {
     telemetry.report(new Error('a secret'))
     expect(logged).toEqual([])
     expect(telemetry.statistics().errors).toBe(1)
+  })
+})
+
+describe('a load that failed, while its callers were served what is stale', () => {
+  const about = { key: 'a', namespace: 'n' }
+
+  test('is counted, emitted and logged once a minute for each namespace', () => {
+    const heard: unknown[] = []
+    telemetry.events.on('error', (event) => heard.push(event))
+    const error = new Error('no route\nto host')
+    for (const namespace of ['n', 'n', 'm']) telemetry.reportLoad(error, { key: 'a', namespace })
+    expect(telemetry.statistics().errors).toBe(3)
+    expect(heard[0]).toEqual({ error, ...about })
+    expect(logged).toEqual([
+      'tidemark: a load failed, what is stale is served: Error: no route\\nto host, key "a" in namespace "n"',
+      'tidemark: a load failed, what is stale is served: Error: no route\\nto host, key "a" in namespace "m"',
+    ])
+    clock.advance('1m')
+    telemetry.reportLoad(error, about)
+    expect(logged).toHaveLength(3)
+  })
+
+  test('by a fault of the cache is told where that occurred, by a timeout here', () => {
+    telemetry.reportLoad(new RedisConnectionError('lost'), about)
+    expect(telemetry.statistics().errors).toBe(0)
+    telemetry.reportLoad(new LoadTimeoutError('no result'), about)
+    expect([telemetry.statistics().errors, logged.length]).toEqual([1, 1])
   })
 })

@@ -14,7 +14,10 @@ const HEAD_END = Buffer.from('\r\n\r\n')
 const STEP_MS = 0.01
 const STEPS = 100_000
 
-/** A slot: what is asked, and what a right answer looks like. `pages` different URLs are asked for in turn. */
+/**
+ * A slot: what is asked (`headers` beside the host's), and what a right answer looks like. `pages` different URLs are
+ * asked for in turn. No `length`: there is no body.
+ */
 class Slot {
   #order
   #requests
@@ -31,7 +34,8 @@ class Slot {
     this.#open = order.connections
     this.#requests = Array.from({ length: order.pages }, (_, page) => {
       const name = String(page).padStart(3, '0')
-      return { bytes: Buffer.from(`GET ${order.path}${name} HTTP/1.1\r\nhost: 127.0.0.1:${order.port}\r\n\r\n`), name }
+      const host = `host: 127.0.0.1:${order.port}\r\n`
+      return { bytes: Buffer.from(`GET ${order.path}${name} HTTP/1.1\r\n${host}${order.headers ?? ''}\r\n`), name }
     })
     this.#endsAt = performance.now() + order.ms
     this.done = new Promise((resolve, reject) => {
@@ -134,7 +138,7 @@ class Connection {
       return -1
     }
     this.#head = this.#head.subarray(0, 0)
-    this.#left = this.#check(bytes.latin1Slice(0, end).toLowerCase())
+    this.#left = this.#check(bytes.latin1Slice(0, end).toLowerCase()) ?? 0
     this.#start = ''
     return end + HEAD_END.length - known
   }

@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { FEEDING_CORE, MEASURED_CORE, pinned, pinSelf } from '../harness/machine.mjs'
 import { itemPage } from '../harness/payloads.mjs'
 import { startRedisServer } from '../harness/redis-server.mjs'
@@ -12,6 +13,7 @@ import { ratioAtLeast } from '../harness/report.mjs'
 import { expect, Suite } from '../harness/suite.mjs'
 
 const LENGTH = JSON.stringify(itemPage(0)).length
+const GZIP_LENGTH = gzipSync(JSON.stringify(itemPage(0))).length
 
 // It only waits, but not on the core that is measured.
 pinSelf(FEEDING_CORE)
@@ -24,6 +26,8 @@ const generator = await start('generator.mjs', FEEDING_CORE, [])
 
 try {
   await memory()
+  await notModified()
+  await compressed()
   await onRedis()
   await suite.end(redis.version)
 } finally {
@@ -40,6 +44,24 @@ async function memory() {
     serve('static Buffer beside tidemark', { target: ratioAtLeast(0.99) }),
   ])
   await run('HTTP, 20 KB JSON', 1, servers)
+}
+
+async function notModified() {
+  const revalidating = { headers: 'if-none-match: *\r\n', status: 304, length: undefined, bodyStart: '' }
+  const servers = await Promise.all([
+    serve('static Buffer', { isLimit: true }),
+    serve('tidemark, memory hit', { target: ratioAtLeast(1.25), asked: revalidating }),
+  ])
+  await run('HTTP, 304 in place of 20 KB JSON', 1, servers)
+}
+
+async function compressed() {
+  const asked = { headers: 'accept-encoding: gzip\r\n', length: GZIP_LENGTH, bodyStart: '' }
+  const servers = await Promise.all([
+    serve('static gzip Buffer', { isLimit: true, asked }),
+    serve('tidemark and @fastify/compress, memory hit', { target: ratioAtLeast(0.95), asked }),
+  ])
+  await run('HTTP, 20 KB JSON to a client that reads gzip', 1, servers)
 }
 
 async function onRedis() {
@@ -63,14 +85,14 @@ async function run(name, pages, servers) {
   })
 }
 
-async function serve(name, { xCache = 'hit', ...more }) {
+async function serve(name, { xCache = 'hit', asked = {}, ...more }) {
   const child = await start('server.mjs', MEASURED_CORE, [name, String(redis.port)])
-  return { name, child, port: child.said.port, xCache, more }
+  return { name, child, port: child.said.port, xCache, asked, more }
 }
 
 /** How a server is measured. */
-function contestant({ name, child, port, xCache, more }, pages) {
-  const page = { path: '/pages/', pages, status: 200, length: LENGTH, bodyStart: '{"page":"', xCache }
+function contestant({ name, child, port, xCache, asked, more }, pages) {
+  const page = { path: '/pages/', pages, status: 200, length: LENGTH, bodyStart: '{"page":"', xCache, ...asked }
   const cpuMicros = async () => {
     const { user, system } = (await ask(child, {})).cpu
     return user + system

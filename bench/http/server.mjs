@@ -3,6 +3,8 @@
  *
  * All send the same bytes with the same header fields. The generator asks for /pages/000, /pages/001, ...
  */
+import { gzipSync } from 'node:zlib'
+import compress from '@fastify/compress'
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
 import { cached, setupCache } from 'tidemark/fastify'
@@ -35,6 +37,17 @@ const CONTESTANTS = {
   'tidemark, memory hit': (app) => {
     const cache = setupCache(app, { redis: false, logger: quiet, cache: { memory: { maxBytes: '256mb' } } })
     cachedPages(app, cache)
+  },
+  'static gzip Buffer': (app) => {
+    const pages = finishedPages().map((page) => gzipSync(page))
+    app.get('/pages/:page', (request, reply) => {
+      reply.header('content-encoding', 'gzip').header('vary', 'accept-encoding')
+      sendHit(reply, pages[Number(request.params.page)])
+    })
+  },
+  'tidemark and @fastify/compress, memory hit': async (app) => {
+    await app.register(compress)
+    CONTESTANTS['tidemark, memory hit'](app)
   },
   'tidemark, Redis hit': (app, port) => {
     cachedPages(app, setupCache(app, { redis: { host: '127.0.0.1', port }, logger: quiet }))

@@ -43,7 +43,7 @@ export const schemas = {
   list: {
     tags,
     summary: 'Items and how they sell, page by page',
-    querystring: { type: 'object', properties: filter },
+    querystring: { type: 'object', properties: filter, additionalProperties: false },
     response: {
       200: {
         description: 'A page',

@@ -16,6 +16,7 @@
  *        id, tags to the end (varints, UTF-8)      │
  *        CRC-32 of the header from 28 on, uint32   ┘
  *        body
+ *        signature, 32 bytes, where entries are signed (signature.ts)
  *
  * F7 cannot begin UTF-8 text, so a value without the magic is another program's. The stamp is not under a CRC, since
  * Lua writes it: a damaged epoch is another epoch and so invalid, a damaged seq differs from its twin, and of a damaged
@@ -180,6 +181,16 @@ export function expireHeader(header: Buffer, freshUntil: number): Buffer {
   }
   expired.writeUInt32BE(crc32(expired.subarray(STAMP_BYTES, checkAt)), checkAt)
   return expired
+}
+
+/** All of a tail that stays as it was written: `expireHeader` changes the ends of the windows, and the CRC with them. */
+export function lastingParts(tail: Buffer): readonly Buffer[] {
+  const headerEnd = tail.readUInt32BE(HEADER_END_AT - STAMP_BYTES) - STAMP_BYTES
+  return [
+    tail.subarray(0, FRESH_UNTIL_AT - STAMP_BYTES),
+    tail.subarray(VARIABLE_AT - STAMP_BYTES, headerEnd - CHECK_BYTES),
+    tail.subarray(headerEnd),
+  ]
 }
 
 /**

@@ -10,6 +10,16 @@
 import { types } from 'node:util'
 import { CacheDeserializationError, CacheSerializationError } from '../exceptions.ts'
 import { isPlainNumber, MAX_DEPTH } from './snapshot.ts'
+import {
+  BUFFER_BYTES,
+  bytesOfNames,
+  bytesOfPrimitive,
+  CONTAINER_BYTES,
+  DATE_BYTES,
+  SLOT_BYTES,
+  TABLE_BYTES,
+  TABLE_SLOT_BYTES,
+} from './weight.ts'
 
 /** How a body is written. The order is the format's: add at the end. */
 export const KINDS = ['json', 'tagged', 'buffer', 'uint8array'] as const
@@ -25,6 +35,8 @@ export interface Deserialized {
   readonly value: unknown
   readonly shareable: boolean
   readonly plain: boolean
+  /** Bytes it takes in memory, estimated as `snapshot` does. */
+  readonly bytes: number
 }
 
 /** The bytes of a value that `snapshot` made; `plain` is what it said. A body of bytes is not copied. */
@@ -43,15 +55,21 @@ export function serialize(value: unknown, plain: boolean): Serialized {
  * @throws {CacheDeserializationError} if `serialize` cannot have written them
  */
 export function deserialize(kind: Kind, body: Buffer): Deserialized {
-  if (kind === 'buffer') return { value: body, shareable: false, plain: false }
-  if (kind === 'uint8array') {
-    return { value: new Uint8Array(body.buffer, body.byteOffset, body.length), shareable: false, plain: false }
-  }
+  if (kind === 'buffer') return bytesOnly(body, body)
+  if (kind === 'uint8array') return bytesOnly(new Uint8Array(body.buffer, body.byteOffset, body.length), body)
   const json = parse(body)
-  if (kind === 'json') return { value: freeze(json, 0), shareable: true, plain: true }
+  if (kind === 'json') {
+    const freezer = new Freezer()
+    freezer.freeze(json, 0)
+    return { value: json, shareable: true, plain: true, bytes: body.length + freezer.bytes }
+  }
   const reviver = new Reviver()
   const value = reviver.revive(json, 0)
-  return { value, shareable: reviver.shareable, plain: false }
+  return { value, shareable: reviver.shareable, plain: false, bytes: body.length + reviver.bytes }
+}
+
+function bytesOnly(value: Uint8Array, body: Buffer): Deserialized {
+  return { value, shareable: false, plain: false, bytes: BUFFER_BYTES + body.length }
 }
 
 function stringify(value: unknown): Buffer {
@@ -71,16 +89,27 @@ function parse(body: Buffer): unknown {
   }
 }
 
-function freeze(value: unknown, depth: number): unknown {
-  if (typeof value !== 'object' || value === null) return value
-  assertDepth(depth)
-  if (Array.isArray(value)) {
-    for (let i = 0; i < value.length; i++) freeze(value[i], depth + 1)
-  } else {
-    const object = value as Readonly<Record<string, unknown>>
-    for (const name of Object.keys(object)) freeze(object[name], depth + 1)
+/** Freezes parsed JSON, and counts what it takes beside the characters in it. */
+class Freezer {
+  bytes = 0
+
+  freeze(value: unknown, depth: number): void {
+    if (typeof value !== 'object' || value === null) {
+      this.bytes += bytesOfPrimitive(value)
+      return
+    }
+    assertDepth(depth)
+    if (Array.isArray(value)) {
+      this.bytes += CONTAINER_BYTES + SLOT_BYTES * value.length
+      for (let i = 0; i < value.length; i++) this.freeze(value[i], depth + 1)
+    } else {
+      const object = value as Readonly<Record<string, unknown>>
+      const names = Object.keys(object)
+      this.bytes += CONTAINER_BYTES + SLOT_BYTES * names.length + bytesOfNames(names, depth)
+      for (const name of names) this.freeze(object[name], depth + 1)
+    }
+    Object.freeze(value)
   }
-  return Object.freeze(value)
 }
 
 function tagged(value: unknown): unknown {
@@ -125,24 +154,31 @@ function taggedProperties(object: Readonly<Record<string, unknown>>): unknown {
 /** Makes values of parsed JSON, in place where it can, and freezes them. */
 class Reviver {
   shareable = true
+  bytes = 0
 
   revive(value: unknown, depth: number): unknown {
-    if (typeof value !== 'object' || value === null) return value
+    if (typeof value !== 'object' || value === null) {
+      this.bytes += bytesOfPrimitive(value)
+      return value
+    }
     assertDepth(depth)
     if (Array.isArray(value)) return Object.freeze(this.#array(value, depth))
     const object = value as Record<string, unknown>
     const names = Object.keys(object)
     const first = names[0]
     if (names.length === 1 && first!.startsWith('~')) return this.#tag(first!, object[first!], depth)
+    this.bytes += CONTAINER_BYTES + SLOT_BYTES * names.length + bytesOfNames(names, depth)
     for (const name of names) {
       const item = object[name]
+      const revived = this.revive(item, depth + 1)
       // Assigning to an own property does not reach a setter, so `__proto__` is safe.
-      if (typeof item === 'object') object[name] = this.revive(item, depth + 1)
+      if (revived !== item) object[name] = revived
     }
     return Object.freeze(object)
   }
 
   #array(array: unknown[], depth: number): unknown[] {
+    this.bytes += CONTAINER_BYTES + SLOT_BYTES * array.length
     for (let i = 0; i < array.length; i++) array[i] = this.revive(array[i], depth + 1)
     return array
   }
@@ -153,6 +189,7 @@ class Reviver {
       case '~_':
         return undefined
       case '~n':
+        this.bytes += bytesOfPrimitive(0n)
         return toBigInt(content)
       case '~f':
         return toNumber(content)
@@ -163,11 +200,18 @@ class Reviver {
   }
 
   #unfrozen(tag: string, content: unknown, depth: number): unknown {
+    if (typeof content === 'string') {
+      this.bytes += BUFFER_BYTES
+      if (tag === '~b') return Buffer.from(content, 'base64')
+      if (tag === '~u') return new Uint8Array(Buffer.from(content, 'base64'))
+    }
+    if (Array.isArray(content)) {
+      this.bytes += TABLE_BYTES + TABLE_SLOT_BYTES * content.length
+      if (tag === '~s') return new Set(this.#array(content, depth))
+      if (tag === '~m') return toMap(this.#array(content, depth))
+    }
+    this.bytes += DATE_BYTES
     if (tag === '~d' && (typeof content === 'number' || content === null)) return new Date(content ?? Number.NaN)
-    if (tag === '~b' && typeof content === 'string') return Buffer.from(content, 'base64')
-    if (tag === '~u' && typeof content === 'string') return new Uint8Array(Buffer.from(content, 'base64'))
-    if (tag === '~s' && Array.isArray(content)) return new Set(this.#array(content, depth))
-    if (tag === '~m' && Array.isArray(content)) return toMap(this.#array(content, depth))
     throw new CacheDeserializationError('body: expected a known tag and its content, got another')
   }
 }

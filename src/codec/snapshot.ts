@@ -10,7 +10,18 @@
  * Each property is read once. Copying and freezing 20 KB in 100 items costs about three quarters of JSON.parse of it.
  */
 import { types } from 'node:util'
-import { CacheSerializationError } from '../exceptions.ts'
+import { CacheSerializationError, type Concern } from '../exceptions.ts'
+import {
+  BOXED_NUMBER_BYTES,
+  BUFFER_BYTES,
+  bytesOfNames,
+  CONTAINER_BYTES,
+  DATE_BYTES,
+  SLOT_BYTES,
+  STRING_BYTES,
+  TABLE_BYTES,
+  TABLE_SLOT_BYTES,
+} from './weight.ts'
 
 /** A caller's value, safe to keep. */
 export interface Snapshot {
@@ -27,16 +38,6 @@ export interface Snapshot {
 /** Containers within containers; what is stored can be read back without running out of stack. */
 export const MAX_DEPTH = 1000
 
-// What V8 takes on 64 bits, as measured on Node 20; names of properties are shared and not counted.
-const CONTAINER_BYTES = 56
-const SLOT_BYTES = 8
-const STRING_BYTES = 20
-const BOXED_NUMBER_BYTES = 16
-const DATE_BYTES = 96
-const TABLE_BYTES = 200
-const TABLE_SLOT_BYTES = 20
-const BUFFER_BYTES = 250
-
 /**
  * A private copy of `value` that is safe to keep and to share.
  *
@@ -44,11 +45,11 @@ const BUFFER_BYTES = 250
  * @example
  * snapshot({ id: 1, at: new Date(0) }).shareable // false
  */
-export function snapshot(value: unknown, key?: string): Snapshot {
+export function snapshot(value: unknown, key?: string, namespace?: string): Snapshot {
   if (types.isUint8Array(value)) {
     return { value: copyBytes(value), shareable: false, plain: false, bytes: BUFFER_BYTES + value.length }
   }
-  const walk = new Walk(key)
+  const walk = new Walk({ key, namespace })
   try {
     const copied = walk.visit(value, '')
     if (copied === undefined) throw walk.refusal('undefined')
@@ -110,11 +111,11 @@ class Walk {
   /** The containers being copied, outermost first, and for each the property or index under way. */
   readonly #containers: object[] = []
   readonly #names: (string | number | undefined)[] = []
-  readonly #key: string | undefined
+  readonly #concern: Concern
   #refusal: CacheSerializationError | undefined
 
-  constructor(key: string | undefined) {
-    this.#key = key
+  constructor(concern: Concern) {
+    this.#concern = concern
   }
 
   visit(value: unknown, name: string | number): unknown {
@@ -141,7 +142,7 @@ class Walk {
   }
 
   refusal(what: string): CacheSerializationError {
-    const refusal = new CacheSerializationError(`${this.#path()}: ${what} cannot be stored`, { key: this.#key })
+    const refusal = new CacheSerializationError(`${this.#path()}: ${what} cannot be stored`, this.#concern)
     this.#refusal = refusal
     return refusal
   }
@@ -150,7 +151,7 @@ class Walk {
   explain(error: unknown): CacheSerializationError {
     if (this.#refusal !== undefined && error === this.#refusal) return this.#refusal
     const message = `${this.#path()}: ${isStackOverflow(error) ? 'nested too deeply' : 'it could not be read'}`
-    return new CacheSerializationError(message, { key: this.#key, cause: error })
+    return new CacheSerializationError(message, { ...this.#concern, cause: error })
   }
 
   #visitObject(object: object, name: string | number): unknown {
@@ -198,7 +199,7 @@ class Walk {
     const depth = this.#containers.length - 1
     const names = Object.keys(object)
     const copied: Record<string, unknown> = {}
-    this.bytes += CONTAINER_BYTES + SLOT_BYTES * names.length
+    this.bytes += CONTAINER_BYTES + SLOT_BYTES * names.length + bytesOfNames(names, depth)
     for (let i = 0; i < names.length; i++) {
       const name = names[i]!
       this.#names[depth] = name

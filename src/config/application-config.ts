@@ -188,7 +188,8 @@ export interface RedisConfig {
    */
   socketKeepalive?: boolean | undefined
   /**
-   * After how much silence a connection is asked with PING, in seconds or with a unit; no answer: it is replaced. 0 is off.
+   * How often a connection is asked whether its server is there and still the primary, in seconds or with a unit; no
+   * answer: it is replaced. 0 is off.
    *
    * Default 30 s. Environment: `REDIS_HEALTH_CHECK_INTERVAL`. No effect with `client`.
    *
@@ -348,6 +349,16 @@ export interface CacheConfig {
    * createCache({ cache: { waitTime: '30s' } })
    */
   waitTime?: Duration | undefined
+  /**
+   * Signs entries in Redis with HMAC-SHA256, at least 16 characters: what others write there is a miss, and reported. All
+   * processes need the same; entries from before are misses. No effect in memory.
+   *
+   * Default: none. Environment: `CACHE_SIGNING_KEY`.
+   *
+   * @example
+   * createCache({ redis: {}, cache: { signingKey: process.env.SECRET } })
+   */
+  signingKey?: string | undefined
 }
 
 /** How much the embedded memory store may hold; beyond it entries are evicted. */

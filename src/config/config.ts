@@ -70,6 +70,7 @@ export interface ResolvedCacheConfig {
   readonly leaseTime: number
   /** Seconds. */
   readonly waitTime: number
+  readonly signingKey: string | undefined
 }
 
 /** How much the embedded memory store may hold. */

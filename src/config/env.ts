@@ -1,6 +1,6 @@
 /** The environment variables: which setting each one stands for, and how they are read. */
 import type { ConfigurationFault } from '../exceptions.ts'
-import { show } from './field.ts'
+import { showGuarded } from './field.ts'
 import { FIELDS, type FieldPath } from './schema.ts'
 import type { Settings } from './settings.ts'
 
@@ -39,6 +39,7 @@ export const VARIABLES: Readonly<Record<string, Exclude<FieldPath, CodeOnly>>> =
   CACHE_ON_ERROR: 'cache.onError',
   CACHE_LEASE_TIME: 'cache.leaseTime',
   CACHE_WAIT_TIME: 'cache.waitTime',
+  CACHE_SIGNING_KEY: 'cache.signingKey',
 }
 
 /** Names of ours without a meaning yet. To ignore them would send a process to a Redis that nobody meant. */
@@ -58,7 +59,7 @@ export function readEnvironment(env: NodeJS.ProcessEnv, redis: boolean, faults: 
   for (const variable of NOT_YET) {
     const text = env[variable]
     if (text === undefined || text === '' || !counts(variable)) continue
-    faults.push({ path: variable, expected: 'not to be set: this version has no such setting', got: show(text) })
+    faults.push({ path: variable, expected: 'not to be set: this version has no such setting', got: showGuarded(text) })
   }
   return settings
 }

@@ -56,8 +56,11 @@ export function text<Default extends string | undefined>(
   return { expected, default: byDefault, parse, fromText: asIs, secret: false }
 }
 
-export function secret(): FieldOf<string, string | undefined> {
-  return { ...text(undefined), secret: true }
+export function secret(
+  expected?: string,
+  isAccepted?: (value: string) => boolean,
+): FieldOf<string, string | undefined> {
+  return { ...text(undefined, expected, isAccepted), secret: true }
 }
 
 export function flag(byDefault: boolean): FieldOf<boolean, boolean> {
@@ -145,8 +148,18 @@ export function isPlainObject(value: unknown): value is object {
 /** A refused value as a message shows it, without what may be credentials: they come in URLs, and in the wrong place. */
 export function show(value: unknown, field?: Field): string {
   const isSecret = field?.secret === true
-  if (typeof value !== 'string') return isSecret ? '***' : describe(value)
+  // What stands in an array may be a secret in the wrong place.
+  if (typeof value !== 'string') return isSecret ? '***' : Array.isArray(value) ? 'an array' : describe(value)
   const [scheme] = /^[a-z][a-z+]*:\/\//i.exec(value) ?? []
   if (scheme !== undefined) return `'${scheme}***'`
   return isSecret || /@|:\/\/|[\r\n]/.test(value) ? '***' : describe(value)
+}
+
+/**
+ * A refused value of the `redis` section: any of them may be a password in the wrong place, so only what is plainly a
+ * number, perhaps with a unit, or no text at all is shown.
+ */
+export function showGuarded(value: unknown, field?: Field): string {
+  const isHarmless = typeof value !== 'string' || /^-?\d{1,6}(\.\d{1,3})?[a-z]{0,2}$/i.test(value)
+  return isHarmless || /^[a-z][a-z+]*:\/\//i.test(value) ? show(value, field) : '***'
 }

@@ -1,6 +1,6 @@
 /** Which setting counts: those of the code lie above those of the environment, in each the fields above the URL's parts. */
 import type { ConfigurationFault } from '../exceptions.ts'
-import { show } from './field.ts'
+import { showGuarded } from './field.ts'
 import { parseRedisUrl, type RedisUrlParts } from './redis-url.ts'
 import type { FieldPath } from './schema.ts'
 import type { Settings } from './settings.ts'
@@ -24,7 +24,11 @@ function withUrlParts(settings: Settings, faults: ConfigurationFault[]): Setting
   const refuse = (path: FieldPath, what: string): void => {
     const setting = settings.get(path)
     if (setting === undefined) return
-    faults.push({ path: setting.name, expected: `not to contradict ${url.name}, ${what}`, got: show(setting.value) })
+    faults.push({
+      path: setting.name,
+      expected: `not to contradict ${url.name}, ${what}`,
+      got: showGuarded(setting.value),
+    })
   }
   if (parts.path !== undefined) {
     refuse('redis.host', 'which names a unix socket')

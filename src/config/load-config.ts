@@ -3,7 +3,7 @@ import { CacheConfigurationError, type ConfigurationFault } from '../exceptions.
 import type { ApplicationConfig } from './application-config.ts'
 import type { Config, ResolvedRedisConfig } from './config.ts'
 import { readEnvironment } from './env.ts'
-import { isField, isPlainObject, show, type Field, type FieldTree } from './field.ts'
+import { isField, isPlainObject, show, showGuarded, type Field, type FieldTree } from './field.ts'
 import { layer } from './layer.ts'
 import { SCHEMA, type FieldPath } from './schema.ts'
 import { kind, readCode, type Setting, type Settings } from './settings.ts'
@@ -77,7 +77,8 @@ function valueOf(field: Field, path: string, { settings, faults }: Given): unkno
   if (setting === undefined) return field.default
   const value = field.parse(setting.value)
   if (value === undefined) {
-    faults.push({ path: setting.name, expected: field.expected, got: show(setting.value, field) })
+    const shown = path.startsWith('redis.') ? showGuarded(setting.value, field) : show(setting.value, field)
+    faults.push({ path: setting.name, expected: field.expected, got: shown })
   }
   return value
 }

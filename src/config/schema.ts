@@ -146,6 +146,7 @@ export const SCHEMA: Schema = {
     onError: choice(['serve', 'throw']),
     leaseTime: duration(5, TIMER),
     waitTime: duration(10, TIMER),
+    signingKey: secret('a string of at least 16 characters', (key) => key.length >= 16),
   },
   store: object<Store, undefined>(undefined, 'a store', {
     read: true,

@@ -6,6 +6,7 @@
  */
 import { createHash } from 'node:crypto'
 import { assertKey, parentId, variantId } from '../key.ts'
+import { contentDigest, isUnambiguous } from './content.ts'
 import type { CacheableRequest } from './message.ts'
 import type { RoutePolicy } from './route-policy.ts'
 import { fieldPart } from './vary.ts'
@@ -31,6 +32,7 @@ export function responseKey(request: CacheableRequest, policy: RoutePolicy, know
   // A name made by a function of the request says which response it is; a fixed name covers all of the route's.
   const target = policy.isNameComplete ? [] : [request.path, queryPart(request, policy)]
   const parts = [policy.pattern, request.scheme, request.host, ...target]
+  if (request.method === 'QUERY') parts.push('QUERY', contentDigest(request) ?? '')
   if (policy.hasUser) parts.push('user', request.user === undefined ? '-' : `=${request.user}`)
   const targetId = mayVary(policy) ? variantId(namespace, key, tuple(['vary', ...parts])) : ''
   for (const name of namesOf?.(targetId) ?? policy.vary) parts.push(name, fieldPart(request.header(name)))
@@ -57,7 +59,8 @@ export function nameOf(request: CacheableRequest): string {
 
 /** Each part behind its length, as one string without NUL. */
 function tuple(parts: readonly string[]): string {
-  const text = parts.map((part) => `${part.length}:${part}`).join('')
+  let text = ''
+  for (const part of parts) text += `${part.length}:${part}`
   const isPlain = text.length <= LONGEST_VARIANT && !text.includes('\0') && text.isWellFormed()
   return isPlain ? text : `#${createHash('sha256').update(text, 'utf16le').digest('base64url')}`
 }
@@ -95,13 +98,4 @@ function parameterName(pair: string): string | undefined {
   } catch {
     return undefined
   }
-}
-
-/** True for what JSON writes down in one way only. */
-function isUnambiguous(value: unknown): boolean {
-  if (typeof value === 'number') return Number.isFinite(value)
-  if (typeof value !== 'object' || value === null) return typeof value !== 'bigint'
-  if (Array.isArray(value)) return value.every(isUnambiguous)
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return (prototype === null || prototype === Object.prototype) && Object.values(value).every(isUnambiguous)
 }

@@ -7,6 +7,7 @@ import { controlOf } from './cache-control.ts'
 import { hasValidator, isPublic, keptWindows, lifetimeOf, type ResponseHead } from './freshness.ts'
 import { storedHeaders } from './headers.ts'
 import type { HandledResponse, Headers } from './message.ts'
+import type { Narrowed } from './narrowed.ts'
 import { packed } from './packed.ts'
 import { refusalReason, varyingNames } from './policy.ts'
 import type { RoutePolicy } from './route-policy.ts'
@@ -78,6 +79,7 @@ export class Lead {
   readonly result: Promise<Buffer | undefined>
   readonly #options: LeadOptions
   #resolve: ((result: MaybePromise<Buffer | undefined>) => void) | undefined
+  #narrowed: Narrowed | undefined
 
   constructor(options: LeadOptions) {
     this.#options = options
@@ -94,6 +96,11 @@ export class Lead {
     return this.#resolve === undefined
   }
 
+  /** The handler is about to run, and what it reads is noted. */
+  narrow(narrowed: Narrowed): void {
+    this.#narrowed = narrowed
+  }
+
   /** The request header fields that the responses of the target are known to vary by. */
   get variesBy(): readonly string[] {
     return this.#options.place.varying?.names ?? []
@@ -107,13 +114,17 @@ export class Lead {
   refusal(head: ResponseHead, before: Headers): string | undefined {
     const { policy, isAuthorized, clock } = this.#options
     const reason = refusalReason(head, { policy, isAuthorized, before, now: clock.now() })
-    return reason ?? (this.#variant(head.headers, before) === 'too many' ? 'variants' : undefined)
+    if (reason !== undefined) return reason
+    if (this.#variant(head.headers, before) === 'too many') return 'variants'
+    return this.#unkeyed(head.headers, before)
   }
 
   /** The response is complete, and not refused. */
   finish(response: HandledResponse, before: Headers): void {
     if (this.isOver) return
     const { status, headers, body, hasOwnTag = false } = response
+    // A stream may be made while it flows.
+    if (this.#unkeyed(headers, before) !== undefined) return this.drop('refused')
     const head = this.#prepare({ status, headers, hasOwnTag }, before)
     this.#end(packed({ ...head, body }, this.#options.compression))
   }
@@ -122,7 +133,10 @@ export class Lead {
    * The handler has had `previous` confirmed: with the fields that it was told it is the response from now on (RFC 9111
    * §4.3.4). What is to be sent; it is stored with `commit`, unless it may not be.
    */
-  confirm(told: Headers, before: Headers): Confirmation {
+  confirm(
+    told: Headers,
+    before: Headers,
+  ): { readonly hit: Hit; readonly refusal: string | undefined; readonly commit: () => void } {
     const previous = this.#options.previous!
     const headers = freshenedHeaders(previous.headers, told)
     const hasOwnTag = previous.hasOwnTag && headers.etag === previous.headers.etag
@@ -201,6 +215,13 @@ export class Lead {
     return varying === undefined ? 'too many' : { id, names, variant, varying }
   }
 
+  #unkeyed(headers: Headers, before: Headers): string | undefined {
+    if (this.#narrowed === undefined) return undefined
+    const { policy, place } = this.#options
+    if (policy.kind === 'route') return this.#narrowed.refusal(policy.vary)
+    return this.#narrowed.refusal(union(place.varying?.names ?? [], varyingNames(headers, before)))
+  }
+
   #settle({ id, names, varying }: Settled): void {
     const { context, place } = this.#options
     if (id !== this.id) context.as(id)
@@ -213,12 +234,6 @@ export class Lead {
     this.#resolve?.(result)
     this.#resolve = undefined
   }
-}
-
-interface Confirmation {
-  readonly hit: Hit
-  readonly refusal: string | undefined
-  readonly commit: () => void
 }
 
 interface Settled {

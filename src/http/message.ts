@@ -15,6 +15,8 @@ export interface CacheableRequest {
   readonly search: string
   /** The parsed query, validated where the route has a schema. */
   readonly query: unknown
+  /** The body of a QUERY, as its handler will see it: part of the key (RFC 10008 §2.7). Asked with this method only. */
+  readonly content: unknown
   /** What the route's `key` says: the name it is stored under. */
   readonly name: string | undefined
   /** What the route's `user` says: whose response it is; undefined is nobody's. */

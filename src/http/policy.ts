@@ -1,5 +1,6 @@
 /** Whether a request may be answered from the cache, and a response stored: the handler may restrict, never widen. */
 import { controlOf, parseCacheControl, type Control } from './cache-control.ts'
+import { contentDigest, hasBody } from './content.ts'
 import { hasValidator, isBeyondGuessing, isPublic, lifetimeOf, type ResponseHead } from './freshness.ts'
 import { lineOf, named } from './headers.ts'
 import type { CacheableRequest, Headers } from './message.ts'
@@ -8,16 +9,23 @@ import { mayStatusBeStored, type RoutePolicy } from './route-policy.ts'
 /** Why a request passes by the cache; undefined if it does not. */
 export function bypassReason(request: CacheableRequest, policy: RoutePolicy): string | undefined {
   if (!policy.methods.has(request.method)) return 'method'
+  if (policy.hosts !== undefined && !isOneOf(policy.hosts, request.host.toLowerCase())) return 'host'
+  if (request.method === 'QUERY') return contentDigest(request) === undefined ? 'request-body' : undefined
   // Its meaning is not defined (RFC 9110 §9.3.1), and the key does not know it.
-  const length = request.header('content-length')
-  if (request.header('transfer-encoding') !== undefined || (length !== undefined && length !== '0'))
-    return 'request-body'
-  return undefined
+  return hasBody(request) ? 'request-body' : undefined
+}
+
+/** A host that is named without a port is the same on every port. */
+function isOneOf(hosts: readonly string[], host: string): boolean {
+  return hosts.includes(host) || hosts.includes(host.replace(/:\d*$/, ''))
 }
 
 /** A request that bears an Authorization and is, as far as the key knows, nobody's (RFC 9111 §3.5). */
-export function isUnkeyedAuthorized(request: CacheableRequest): boolean {
-  return request.header('authorization') !== undefined && request.user === undefined
+export function isUnkeyedAuthorized(
+  request: CacheableRequest,
+  { isAuthShared }: Pick<RoutePolicy, 'isAuthShared'>,
+): boolean {
+  return !isAuthShared && request.header('authorization') !== undefined && request.user === undefined
 }
 
 /** The client asks for a fresh response (RFC 9111 §5.2.1.4, §5.4). */

@@ -58,6 +58,8 @@ interface Found {
   readonly isCutOff: boolean
   /** See `isUnkeyedAuthorized`. Such requests neither wait for others nor let others wait for them. */
   readonly isAuthorized: boolean
+  /** When the store was first asked, in milliseconds of `performance.now()`; undefined: it answered at once. */
+  readonly askedAt: number | undefined
 }
 
 export class ResponseCache {
@@ -78,9 +80,12 @@ export class ResponseCache {
     if (reason !== undefined) return { kind: 'bypass', reason }
     const key = this.#keyOf(request)
     if (key === undefined) return { kind: 'bypass', reason: 'key' }
-    const asked = { request, rerun, key, isAuthorized: isUnkeyedAuthorized(request) }
+    const asked = { request, rerun, key, isAuthorized: isUnkeyedAuthorized(request, this.#policy), askedAt: undefined }
     if (this.#policy.kind === 'rfc9111') return this.#beginVaried(asked)
-    return then(this.#cache.parts.loads.find(key), (entry) => this.#answer(foundFrom(asked, entry)))
+    const entry = this.#cache.parts.loads.find(key)
+    if (!(entry instanceof Promise)) return this.#answer(foundFrom(asked, entry))
+    const later = { ...asked, askedAt: performance.now() }
+    return entry.then((one) => this.#answer(foundFrom(later, one)))
   }
 
   /** Undefined for a request of which the route's `key` makes no name: that may be its client's doing. */
@@ -110,11 +115,12 @@ export class ResponseCache {
    * By what the responses of the target are told apart stands in the store, too. Both are asked for at once: if this
    * process knew better, or less, it asks once more.
    */
-  #beginVaried(asked: Asked): MaybePromise<Begun> {
-    const { request, key } = asked
+  #beginVaried({ request, rerun, key, isAuthorized }: Asked): MaybePromise<Begun> {
     const { loads } = this.#cache.parts
     const entry = loads.find(key)
     const note = loads.find({ ...key, id: key.targetId })
+    const askedAt = note instanceof Promise ? performance.now() : undefined
+    const asked = { request, rerun, key, isAuthorized, askedAt }
     return then(note, (noted) => {
       const varying = varyingIn(noted === 'cut off' ? undefined : noted)
       if (isSame(varying.names, this.#learnt.get(key.targetId)) || noted === 'cut off') {
@@ -139,7 +145,7 @@ export class ResponseCache {
       wishes,
       policy: this.#policy,
       now: this.#cache.parts.clock.now(),
-      mayRefreshBehind: this.#mayRefreshBehind(key),
+      mayRefreshBehind: this.#mayRefreshBehind(found),
     }
     const forward = entry === undefined || hit === undefined ? 'uri-miss' : forwardReason(entry, hit, selection)
     if (forward !== undefined) {
@@ -158,9 +164,12 @@ export class ResponseCache {
     this.#cache.parts.telemetry.report(new CacheDeserializationError(message, { key, namespace }))
   }
 
-  /** A refresh behind bears nobody's credentials: it cannot speak for a user, nor may it be let through everywhere. */
-  #mayRefreshBehind(key: ResponseKey): boolean {
-    return !this.#policy.hasUser && this.#drops.get(key.id) !== 'unreached'
+  /**
+   * A refresh behind bears nobody's credentials: it cannot speak for a user, nor may it be let through everywhere. Nor does
+   * it bear a body.
+   */
+  #mayRefreshBehind({ key, request }: Found): boolean {
+    return !this.#policy.hasUser && request.method !== 'QUERY' && this.#drops.get(key.id) !== 'unreached'
   }
 
   #refresh(found: Found): void {
@@ -177,7 +186,7 @@ export class ResponseCache {
 
   #miss(found: Found, forward: Forward): MaybePromise<Begun> {
     const { request, key } = found
-    if (request.method !== 'GET') return { kind: 'bypass', reason: 'head' }
+    if (request.method === 'HEAD') return { kind: 'bypass', reason: 'head' }
     if (request.header('range') !== undefined) return { kind: 'bypass', reason: 'range' }
     this.#count('miss', key)
     if (found.varying !== undefined || !mayVary(this.#policy) || found.isCutOff) return this.#load(found, forward)
@@ -275,11 +284,11 @@ export class ResponseCache {
     return response !== undefined && hasValidator(response.headers, response.hasOwnTag) ? response : undefined
   }
 
-  #request({ key, request, entry, isCutOff }: Found): Omit<LoadRequest, 'run'> {
+  #request({ key, request, entry, isCutOff, askedAt }: Found): Omit<LoadRequest, 'run'> {
     const { namespace, windows } = this.#policy
     const tags = stampsOf(namespace, request.tags())
     // Responses are compressed already, where it is of use (packed.ts).
-    return { ...key, windows, tags, found: entry, isCutOff, compress: false }
+    return { ...key, windows, tags, found: entry, isCutOff, askedAt, compress: false }
   }
 
   /** What was found, in the place of a handler that failed. */
@@ -330,12 +339,12 @@ function dropId({ key, isAuthorized }: Found): string {
   return isAuthorized ? `authorized ${key.id}` : key.id
 }
 
-type Asked = Pick<Found, 'request' | 'rerun' | 'key' | 'isAuthorized'>
+type Asked = Pick<Found, 'request' | 'rerun' | 'key' | 'isAuthorized' | 'askedAt'>
 
 function foundFrom(asked: Asked, entry: FoundEntry, varying?: Varying): Found {
-  const { request, rerun, key, isAuthorized } = asked
+  const { request, rerun, key, isAuthorized, askedAt } = asked
   const isCutOff = entry === 'cut off'
-  return { request, rerun, key, isAuthorized, entry: isCutOff ? undefined : entry, varying, isCutOff }
+  return { request, rerun, key, isAuthorized, askedAt, entry: isCutOff ? undefined : entry, varying, isCutOff }
 }
 
 function isSame(names: readonly string[], others: readonly string[]): boolean {

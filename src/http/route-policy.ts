@@ -17,6 +17,10 @@ export interface RoutePolicy {
   readonly vary: readonly string[]
   /** Responses belong to users. */
   readonly hasUser: boolean
+  /** Responses do not depend on Authorization. */
+  readonly isAuthShared: boolean
+  /** Hosts that are answered from the cache, in lower case, with or without a port; undefined: all. */
+  readonly hosts: readonly string[] | undefined
   readonly methods: ReadonlySet<string>
   /** Undefined: all that the policy may store. */
   readonly statuses: ReadonlySet<number> | undefined

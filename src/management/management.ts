@@ -17,6 +17,8 @@ export interface ManagementAnswer {
 export interface Caller {
   /** The address of the socket's other end. */
   readonly remoteAddress: string | undefined
+  /** As the client asked for it, which a proxy that is trusted may tell. */
+  readonly host: string
   header(name: string): string | undefined
 }
 
@@ -48,10 +50,20 @@ export function isLocal(caller: Caller): boolean {
   return host === 'localhost' || isLoopback(host.replace(/^\[|\]$/g, ''))
 }
 
-/** True if a browser sends the request on behalf of another site (Fetch Metadata). */
+/** True if a browser sends the request on behalf of another site: by Fetch Metadata, or in older browsers by Origin. */
 export function isCrossSite(caller: Caller): boolean {
   const site = caller.header('sec-fetch-site')
-  return site !== undefined && site !== 'same-origin' && site !== 'none'
+  if (site !== undefined) return site !== 'same-origin' && site !== 'none'
+  const origin = caller.header('origin')
+  return origin !== undefined && !isOriginOf(origin, caller.host)
+}
+
+/** The scheme is left out: a proxy that takes TLS off may not tell of it. `null` is the origin of nobody we know. */
+function isOriginOf(origin: string, host: string): boolean {
+  if (!URL.canParse(origin)) return false
+  const { protocol, host: asking } = new URL(origin)
+  const asked = `${protocol}//${host}`
+  return asking !== '' && URL.canParse(asked) && new URL(asked).host === asking
 }
 
 export function stats(cache: CacheManager): ManagementAnswer {

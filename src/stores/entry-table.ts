@@ -7,6 +7,8 @@ import type { Entry } from '../entry.ts'
 
 /** What an entry costs beside its value and its id: the objects around it, measured at 350 to 400 bytes. */
 const OVERHEAD_BYTES = 400
+/** A string and its place in the list, beside its characters. */
+const TAG_BYTES = 32
 
 export interface EntryTableOptions {
   readonly maxEntries: number
@@ -25,7 +27,7 @@ export class EntryTable {
     this.#entries = new LRUCache({
       max: maxEntries,
       maxSize: maxBytes,
-      sizeCalculation: (entry, id) => Math.ceil(entry.bytes) + 2 * id.length + OVERHEAD_BYTES,
+      sizeCalculation: sizeOf,
       dispose: (_entry, id, reason) => {
         if (reason === 'evict') this.onEvict(id)
       },
@@ -48,4 +50,10 @@ export class EntryTable {
   clear(): void {
     this.#entries.clear()
   }
+}
+
+function sizeOf({ bytes, tags }: Entry, id: string): number {
+  let size = Math.ceil(bytes) + 2 * id.length + OVERHEAD_BYTES
+  for (const tag of tags) size += TAG_BYTES + tag.length
+  return size
 }

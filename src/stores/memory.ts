@@ -1,6 +1,7 @@
 /** The embedded store: entries in this process, under the same contract as Redis. */
 import type { Clock } from '../clock.ts'
 import { softened, type Entry, type EntryDraft } from '../entry.ts'
+import { CacheException } from '../exceptions.ts'
 import { EVERYTHING } from '../key.ts'
 import { newToken } from '../token.ts'
 import { EntryTable, type EntryTableOptions } from './entry-table.ts'
@@ -22,6 +23,9 @@ import { Watermark } from './watermark.ts'
 
 /** Leases past their time that are kept although nobody has ended them; beyond it the oldest are given up. */
 const MAX_ABANDONED = 1000
+
+/** Beyond so many names on hold everything is, until the last of them ends. */
+const MAX_HOLDS = 10_000
 
 /** Stamps are microseconds, as those that Redis gives. */
 const MICROSECONDS = 1000
@@ -54,6 +58,7 @@ export class MemoryStore implements Store {
   readonly #watches = new Watches()
   readonly #watermark = new Watermark(0)
   readonly #options: MemoryStoreOptions
+  #isClosed = false
 
   constructor(options: MemoryStoreOptions) {
     this.#options = options
@@ -61,6 +66,7 @@ export class MemoryStore implements Store {
   }
 
   read(id: string, parentId?: string): Entry | undefined {
+    this.#assertOpen()
     const entry = this.#valid(id)
     if (entry === undefined || parentId === undefined) return entry
     if (entry.parentId !== undefined && this.#isThere({ id: parentId, entryId: entry.parentId })) return entry
@@ -69,6 +75,7 @@ export class MemoryStore implements Store {
   }
 
   acquire(id: string, options: AcquireOptions): Acquired {
+    this.#assertOpen()
     if (options.steal !== true) {
       const entry = this.read(id, options.parentId)
       if (entry !== undefined && entry.entryId !== options.seen) return { outcome: 'hit', entry }
@@ -104,11 +111,13 @@ export class MemoryStore implements Store {
   }
 
   set(id: string, draft: EntryDraft): void {
+    this.#assertOpen()
     this.#endLease(id)
     this.#entries.set(id, { ...draft, seq: this.#watermark.seq, epoch: EPOCH })
   }
 
   remove(ids: readonly string[]): readonly (EntryTimes | undefined)[] {
+    this.#assertOpen()
     return ids.map((id) => {
       const entry = this.#valid(id)
       this.#endLease(id)
@@ -118,10 +127,12 @@ export class MemoryStore implements Store {
   }
 
   times(ids: readonly string[]): readonly (EntryTimes | undefined)[] {
+    this.#assertOpen()
     return ids.map((id) => this.#valid(id))
   }
 
   expire(id: string, freshUntil: number): boolean {
+    this.#assertOpen()
     const entry = this.#valid(id)
     if (entry === undefined) return false
     this.#entries.set(id, { ...entry, freshUntil, staleUntil: freshUntil, graceUntil: freshUntil })
@@ -129,6 +140,7 @@ export class MemoryStore implements Store {
   }
 
   invalidate(stamps: readonly string[], { soft = false, holdMs = 0 }: InvalidationOptions = {}): void {
+    this.#assertOpen()
     const now = this.#options.clock.now()
     this.#watermark.stamp(stamps, Math.max(now * MICROSECONDS, this.#watermark.seq + 1), soft)
     this.#hold(stamps, now, holdMs)
@@ -136,7 +148,7 @@ export class MemoryStore implements Store {
   }
 
   ping(): boolean {
-    return true
+    return !this.#isClosed
   }
 
   watch(id: string): Watch {
@@ -147,10 +159,16 @@ export class MemoryStore implements Store {
     this.#entries.onEvict = (id) => listener.onEvict(id)
   }
 
+  /** Loads in flight are fenced: their leases are gone. */
   close(): Promise<void> {
+    this.#isClosed = true
     this.#entries.clear()
     this.#leases.clear()
     return Promise.resolve()
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new CacheException('the cache was closed by close()')
   }
 
   #valid(id: string): Entry | undefined {
@@ -189,9 +207,22 @@ export class MemoryStore implements Store {
   }
 
   #hold(stamps: readonly string[], now: number, holdMs: number): void {
-    for (const [name, until] of this.#onHold) if (until <= now) this.#onHold.delete(name)
+    // From the oldest on, as far as they are over: one that outlasts those behind it keeps them a while longer.
+    for (const [name, until] of this.#onHold) {
+      if (until > now) break
+      this.#onHold.delete(name)
+    }
     if (holdMs === 0) return
-    for (const name of stamps) this.#onHold.set(name, Math.max(now + holdMs, this.#onHold.get(name) ?? 0))
+    for (const name of stamps) {
+      const until = Math.max(now + holdMs, this.#onHold.get(name) ?? 0)
+      this.#onHold.delete(name)
+      this.#onHold.set(name, until)
+    }
+    if (this.#onHold.size <= MAX_HOLDS) return
+    let last = 0
+    for (const until of this.#onHold.values()) last = Math.max(last, until)
+    this.#onHold.clear()
+    this.#onHold.set(EVERYTHING, last)
   }
 
   #isOnHold(tags: readonly string[]): boolean {

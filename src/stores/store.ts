@@ -132,5 +132,6 @@ export interface Store {
   ping(): MaybePromise<boolean>
   /** Who is told of evictions, faults and bytes; one listener, the last. */
   listen(listener: StoreListener): void
+  /** From then on what is asked of it fails with a `CacheException` that says so, and `ping` is false. */
   close(): Promise<void>
 }

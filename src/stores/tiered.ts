@@ -153,7 +153,7 @@ export class TieredStore implements Store {
   #nearby(id: string, parentId: string | undefined): Entry | undefined {
     const entry = this.#near.get(id)
     if (entry === undefined || this.#clock.now() >= entry.freshUntil) return undefined
-    if (this.#far.judge(entry) !== 'valid') return undefined
+    if (this.#far.judge(entry, id, parentId) !== 'valid') return undefined
     if (parentId !== undefined && this.#near.get(parentId)?.entryId !== entry.parentId) return undefined
     return entry
   }
@@ -179,7 +179,7 @@ export class TieredStore implements Store {
   }
 
   #keep(entry: Entry, id: string, parentId: string | undefined): void {
-    if (this.#far.judge(entry) !== 'valid') return
+    if (this.#far.judge(entry, id, parentId) !== 'valid') return
     // Bytes from the network are a view of a chunk that would be kept whole.
     const value = entry.value instanceof Uint8Array ? copy(entry.value) : entry.value
     this.#near.set(id, { ...entry, value })

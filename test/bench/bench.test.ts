@@ -9,6 +9,7 @@ interface Results {
   readonly machine: Readonly<Record<string, unknown>>
   readonly benchmarks: readonly {
     readonly name: string
+    readonly target?: { readonly text: string }
     readonly contestants?: readonly {
       readonly name: string
       readonly ratio?: { readonly median: number }
@@ -55,9 +56,15 @@ describe('the short form of', () => {
     60_000,
   )
 
+  test('stampede sees one load of all processes, and one successor', async () => {
+    const { benchmarks } = await resultsOf('stampede')
+    expect(benchmarks).toHaveLength(2)
+    for (const { target } of benchmarks) expect(target?.text).toMatch(/ms/)
+  }, 60_000)
+
   test('a suite that does not exist is refused by name', async () => {
     const { code, stderr } = await run(process.execPath, ['bench/run.mjs', 'disk'], { cwd: folder })
     expect(code).toBe(1)
-    expect(stderr).toContain('suite: expected memory, redis, invalidation, http, got disk')
+    expect(stderr).toContain('suite: expected memory, redis, invalidation, stampede, http, got disk')
   })
 })

@@ -12,6 +12,7 @@ import {
   CacheSerializationError,
 } from '../../src/exceptions.ts'
 import { hasCompression } from '../../src/codec/compression.ts'
+import { snapshot } from '../../src/codec/snapshot.ts'
 import { draftOf, resealed, stamped, withBody } from './stored.ts'
 import { show, storable } from './values.ts'
 
@@ -62,9 +63,21 @@ describe('an entry', () => {
     )
   })
 
-  it('counts the bytes of its decompressed value', () => {
-    expect(decode(encode(plain, draftOf(Buffer.alloc(5)))).bytes).toBe(5)
-    expect(decode(encode(gzip, draftOf(Buffer.from(PHRASE.repeat(10))))).bytes).toBe(10 * PHRASE.length)
+  it.each([
+    ['bytes', Buffer.from(PHRASE.repeat(10))],
+    ['empty objects', Array.from({ length: 1000 }, () => ({}))],
+    ['short strings', Array.from({ length: 1000 }, (_, n) => `${n}`)],
+    ['dates', Array.from({ length: 1000 }, (_, n) => new Date(n))],
+    ['sets', Array.from({ length: 1000 }, () => new Set([1, 2]))],
+    ['a map', new Map(Array.from({ length: 1000 }, (_, n) => [n, `${n}`]))],
+    ['many names', Object.fromEntries(Array.from({ length: 1000 }, (_, n) => [`${n} of codec.test`, 1]))],
+  ])('counts what its value takes in memory, as it was counted before: %s', (_what, value) => {
+    const draft = draftOf(value)
+    for (const codec of [plain, gzip]) {
+      const { bytes } = decode(encode(codec, draft))
+      expect(bytes).toBeGreaterThan(0.8 * snapshot(value).bytes)
+      expect(bytes).toBeLessThan(2 * draft.bytes)
+    }
   })
 
   it('without a value, as a negative one may be, comes back', () => {

@@ -81,7 +81,7 @@ describe('the environment', () => {
 
   test('is named in its faults', () => {
     expect(faultsOf({}, { REDIS_PORT: 'x', CACHE_STRATEGY: 'lru' })).toEqual([
-      { path: 'REDIS_PORT', expected: 'a whole number from 1 to 65535', got: "'x'" },
+      { path: 'REDIS_PORT', expected: 'a whole number from 1 to 65535', got: '***' },
       { path: 'CACHE_STRATEGY', expected: "'LRU' or 'FIFO'", got: "'lru'" },
     ])
   })

@@ -102,6 +102,7 @@ describe('a value out of range or of the wrong type is refused', () => {
     ['cache.onError', ['ignore']],
     ['cache.leaseTime', [0]],
     ['cache.waitTime', [0]],
+    ['cache.signingKey', ['', 'fifteen letters', 1, true]],
     ['cache.memory.maxEntries', [0, '10']],
     ['cache.memory.maxBytes', [0, '0kb']],
     ['environment', ['', 1]],
@@ -191,5 +192,29 @@ describe('a secret is never shown', () => {
     expect(printed({ cache: { foo: 1 } }, { REDIS_URL: redis.url, REDIS_PASSWORD: 'hunter22' })).not.toContain(
       'hunter22',
     )
+  })
+})
+
+describe('a password in the wrong place', () => {
+  test.each([
+    [{ REDIS_HOST: 'app:hunter2' }, {}],
+    [{ REDIS_PORT: 'hunter2' }, {}],
+    [{ REDIS_SSL: 'hunter2' }, {}],
+    [{ REDIS_ON_FAILOVER: 'hunter2' }, {}],
+    [{ REDIS_SOCKET_TIMEOUT: 'hunter2' }, {}],
+    [{ REDIS_SENTINELS: 'hunter2' }, {}],
+    [{}, { redis: { ssl: 'hunter2' } }],
+    [{}, { redis: { client: 'hunter2' } }],
+    [{}, { redis: { url: 'redis+unix:///s', port: 'hunter2' } }],
+  ])('is not shown: %j %j', (env, config) => {
+    expect(JSON.stringify(faultsOf(config, env))).toContain('***')
+    expect(JSON.stringify(faultsOf(config, env))).not.toContain('hunter2')
+  })
+
+  test('what is plainly a number is shown', () => {
+    expect(faultsOf({}, { REDIS_PORT: '70000', REDIS_SOCKET_TIMEOUT: '-5s' })).toMatchObject([
+      { got: '70000' },
+      { got: "'-5s'" },
+    ])
   })
 })

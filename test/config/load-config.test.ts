@@ -28,6 +28,7 @@ describe('what is in force', () => {
         onError: 'serve',
         leaseTime: 5,
         waitTime: 10,
+        signingKey: undefined,
       },
       store: undefined,
       clock: systemClock,

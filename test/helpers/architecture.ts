@@ -22,7 +22,8 @@ export const ROWS: readonly (readonly string[])[] = [
   ['create-cache.ts'],
   ['cache-manager.ts'],
   ['load.ts', 'fill-token.ts'],
-  ['load-request.ts'],
+  ['loading.ts'],
+  ['load-request.ts', 'joining.ts'],
   ['flight.ts', 'loaded.ts', 'telemetry.ts', 'options.ts', 'config/'],
   ['statistics.ts'],
   // 3 stores
@@ -32,7 +33,7 @@ export const ROWS: readonly (readonly string[])[] = [
   // 2 bytes
   ['codec/'],
   // 1 leaves
-  ['entry.ts', 'key.ts', 'duration.ts', 'clock.ts', 'exceptions.ts', 'events.ts', 'token.ts'],
+  ['entry.ts', 'key.ts', 'duration.ts', 'clock.ts', 'exceptions.ts', 'events.ts', 'token.ts', 'deadline.ts'],
 ]
 
 /** The leaves are the only ones in a row that may know each other. */

@@ -1,5 +1,5 @@
 /** Connections over each kind of client, to the same server, with deadlines that suit tests. */
-import { Redis } from 'ioredis'
+import { Redis, type RedisOptions } from 'ioredis'
 import { createClient } from 'redis'
 import type { ServerOptions } from '../../src/stores/redis/client.ts'
 import { RedisConnection } from '../../src/stores/redis/connection.ts'
@@ -42,8 +42,8 @@ export class Connections {
   }
 
   /** A user's ioredis client as it comes, but for quicker retries. */
-  ioredis(address: Address): Redis {
-    const client = new Redis({ ...address, lazyConnect: true, retryStrategy: () => 20 })
+  ioredis({ host, port }: Address, options: Pick<RedisOptions, 'enableReadyCheck'> = {}): Redis {
+    const client = new Redis({ host, port, lazyConnect: true, retryStrategy: () => 20, ...options })
     this.#closers.push(() => client.disconnect())
     // After ours has gone.
     client.on('error', () => undefined)

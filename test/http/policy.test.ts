@@ -42,6 +42,25 @@ describe('a request passes by the cache', () => {
     },
   )
 
+  test.each([
+    ['a.example', undefined],
+    ['A.Example', undefined],
+    ['a.example:8080', undefined],
+    ['a.example:', undefined],
+    ['b.example:81', undefined],
+    ['[::1]:3000', undefined],
+    ['[::1]', undefined],
+    ['b.example', 'host'],
+    ['b.example:8', 'host'],
+    ['a.example.evil', 'host'],
+    ['a.example:80:81', 'host'],
+    ['evil', 'host'],
+    ['', 'host'],
+  ])('unless its host %s is one of those that the route names: %s', (host, reason) => {
+    const policy = makePolicy({ hosts: ['a.example', 'b.example:81', '[::1]'] })
+    expect(bypassReason(makeRequest({ host }), policy)).toBe(reason)
+  })
+
   test('not with a Content-Length of 0', () => {
     expect(bypassReason(makeRequest({ headers: { 'content-length': '0' } }), makePolicy())).toBeUndefined()
   })
@@ -51,9 +70,10 @@ describe('Authorization', () => {
   const headers = { authorization: 'Bearer alice' }
 
   test('counts unless the key knows whose request it is', () => {
-    expect(isUnkeyedAuthorized(makeRequest({ headers }))).toBe(true)
-    expect(isUnkeyedAuthorized(makeRequest({ headers, user: 'alice' }))).toBe(false)
-    expect(isUnkeyedAuthorized(makeRequest())).toBe(false)
+    expect(isUnkeyedAuthorized(makeRequest({ headers }), makePolicy())).toBe(true)
+    expect(isUnkeyedAuthorized(makeRequest({ headers, user: 'alice' }), makePolicy())).toBe(false)
+    expect(isUnkeyedAuthorized(makeRequest(), makePolicy())).toBe(false)
+    expect(isUnkeyedAuthorized(makeRequest({ headers }), makePolicy({ isAuthShared: true }))).toBe(false)
   })
 
   test.each(['public', 's-maxage=60', 'must-revalidate', 'max-age=60; PUBLIC'])(

@@ -76,6 +76,14 @@ describe('bounds', () => {
     expect(after.filter((times) => times !== undefined).length).toBeLessThan(count / 4)
   })
 
+  test('tags count', async () => {
+    const { trial } = open({ maxBytes: 100_000 })
+    const tags = Array.from({ length: 100 }, (_, n) => tagStamp(`tag ${n}`))
+    for (const id of ids) await trial.set(id, 1, { tags })
+    for (let n = 0; n < 30; n++) await trial.set(entryId('suite', String(n)), 1, { tags })
+    expect(await left(trial)).toEqual([])
+  })
+
   test('an entry that alone exceeds the bound is not kept, nor is what it was to replace, and all else is', async () => {
     const { trial, evicted } = open({ maxBytes: 10_000 })
     await trial.set(a, 1)
@@ -176,6 +184,30 @@ describe('stamps', () => {
     expect(await left(trial)).toEqual([])
     await trial.set(d, 'new')
     expect(await left(trial)).toEqual([d])
+  })
+})
+
+describe('names on hold', () => {
+  test('that are too many become everything, until the last of them ends', async () => {
+    const { store, trial, clock } = open()
+    store.invalidate([TAG], { holdMs: 60_000 })
+    for (let n = 0; n < 10_000; n++) store.invalidate([tagStamp(String(n))], { holdMs: 30_000 })
+    const fill = async (): Promise<string> => store.fill(await trial.lead(OTHER_ID), trial.draft('new'))
+    expect(await fill()).toBe('fenced')
+    clock.advance('59s')
+    expect(await fill()).toBe('fenced')
+    clock.advance('1s')
+    expect(await fill()).toBe('stored')
+  })
+
+  test('that outlast those before them go on', async () => {
+    const { store, trial, clock } = open()
+    store.invalidate([TAG], { holdMs: 60_000 })
+    store.invalidate(['t:short'], { holdMs: 1000 })
+    clock.advance('2s')
+    store.invalidate(['t:other'], { holdMs: 1000 })
+    const lease = await trial.lead(ID, { tags: TAGS })
+    expect(store.fill(lease, trial.loaded(lease, 'new'))).toBe('fenced')
   })
 })
 

@@ -55,6 +55,20 @@ async function reads(cache: CacheManager, key: string, value: unknown): Promise<
   }
 }
 
+test('what is kept near is bounded by what it takes in memory, not in Redis', async () => {
+  const writer = open({ l1: false })
+  const cache = open({ memory: { maxBytes: '1mb' } })
+  // 300 KB in Redis, 6 MB here.
+  await writer.set(
+    'large',
+    Array.from({ length: 100_000 }, () => ({})),
+  )
+  await writer.set('small', 1)
+  await warm(cache, 'small')
+  expect(await cache.get('large')).toHaveLength(100_000)
+  expect(cache.getStatistics().evictions).toBe(1)
+})
+
 describe('a hit', () => {
   test('from memory sends no command, whatever the number of its tags', async () => {
     const cache = open()

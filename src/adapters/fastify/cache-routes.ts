@@ -117,6 +117,7 @@ function send(reply: FastifyReply, { status, body }: ManagementAnswer): FastifyR
 function callerOf(request: FastifyRequest): Caller {
   return {
     remoteAddress: request.socket.remoteAddress,
+    host: request.host,
     header: (name) => {
       const value = request.headers[name]
       return Array.isArray(value) ? value.join(', ') : value

@@ -78,7 +78,8 @@ export function capturePayload(capture: Capture, reply: FastifyReply, handled: u
     return payload
   }
   if (Buffer.isBuffer(body)) {
-    const whole = tagged({ ...response, body })
+    // It is stored when all hooks have seen the payload: what they write into it is this client's alone.
+    const whole = tagged({ ...response, body: body === payload ? Buffer.from(body) : body })
     // Before other hooks, so that they find it, and keep it.
     if (whole.headers.etag !== undefined) reply.header('etag', whole.headers.etag)
     capture.commit = () => lead.finish(whole, before)
@@ -161,7 +162,7 @@ function copied(body: Readable | ReadableStream, lead: Lead, store: (bytes: Buff
     readableHighWaterMark: lead.maxBodyBytes,
     transform(chunk: Buffer, _encoding, done) {
       length += chunk.length
-      if (length <= lead.maxBodyBytes) chunks.push(chunk)
+      if (length <= lead.maxBodyBytes) chunks.push(Buffer.from(chunk))
       else if (!lead.isOver) {
         chunks.length = 0
         lead.drop('refused')

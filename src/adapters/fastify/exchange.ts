@@ -15,10 +15,13 @@ export class RequestView implements CacheableRequest {
   readonly path: string
   readonly search: string
   readonly #request: FastifyRequest
+  readonly #headers: FastifyRequest['headers']
   readonly #options: CacheRouteOptions
 
   constructor(request: FastifyRequest, options: CacheRouteOptions) {
     this.#request = request
+    // Behind two getters, and looked into ten times for a hit.
+    this.#headers = request.headers
     this.#options = options
     this.method = request.method
     const { url } = request
@@ -38,6 +41,10 @@ export class RequestView implements CacheableRequest {
 
   get query(): unknown {
     return this.#request.query
+  }
+
+  get content(): unknown {
+    return this.#request.body
   }
 
   get name(): string | undefined {
@@ -64,7 +71,7 @@ export class RequestView implements CacheableRequest {
   }
 
   header(name: string): string | undefined {
-    const value = this.#request.headers[name]
+    const value = this.#headers[name]
     return Array.isArray(value) ? value.join(', ') : value
   }
 }

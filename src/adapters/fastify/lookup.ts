@@ -7,18 +7,21 @@ import type {
   preHandlerHookHandler,
   RouteOptions,
 } from 'fastify'
+import type { CacheManager } from '../../cache-manager.ts'
 import { CacheDecompressionError } from '../../exceptions.ts'
-import { answersOf, type Answer } from '../../http/answer.ts'
-import type { Hit } from '../../http/lead.ts'
+import { answersOf, type Answer, type Answers } from '../../http/answer.ts'
+import type { Hit, Lead } from '../../http/lead.ts'
 import { OWN_CONTROL } from '../../http/cache-control.ts'
 import { ResponseCache, type Begun } from '../../http/response-cache.ts'
-import { previousOf } from '../../http/validation.ts'
+import type { RoutePolicy } from '../../http/route-policy.ts'
+import { previousOf, type PreviousResponse } from '../../http/validation.ts'
 import type { MaybePromise } from '../../stores/store.ts'
 import { beginCapture, capturePayload, sealCapture, type Capture } from './capture.ts'
 import { compressing } from './compression.ts'
 import { applyAnswer, applyBypass, applyVerdict, RequestView, weakenEncoded } from './exchange.ts'
 import { refreshOf, rerun } from './refresh.ts'
-import { routePolicy, type CacheRouteOptions, type CacheSpec, type RequestCache } from './route-options.ts'
+import type { CacheRouteOptions, CacheSpec } from './route-options.ts'
+import { shielding } from './shielding.ts'
 
 /** What the hooks on the way out have to know of a reply: what its handler's answer is captured by, or a hit. */
 const CAPTURE: unique symbol = Symbol('tidemark.capture')
@@ -35,12 +38,30 @@ declare module 'fastify' {
   }
 }
 
+/** What the handler of a cached route is told. */
+export interface RequestCache {
+  /** What is stored and no longer fresh, if it can be confirmed: with `reply.notModified()`, or by passing on a 304. */
+  readonly previous: PreviousResponse | undefined
+}
+
 const NOTHING_STORED: RequestCache = { previous: undefined }
 const REQUEST_CACHE: unique symbol = Symbol('tidemark.request')
 
 declare module 'fastify' {
   interface FastifyRequest {
     [REQUEST_CACHE]: RequestCache | null
+    /** What the cache has of this request's response. */
+    readonly cache: RequestCache
+  }
+
+  interface FastifyReply {
+    /**
+     * Answers with `request.cache.previous`, which the origin has confirmed: it is fresh again, with the header fields
+     * that were set on this reply in the place of its own (RFC 9111 §4.3.4).
+     *
+     * @throws {TypeError} if there is nothing to confirm
+     */
+    notModified(): FastifyReply
   }
 }
 
@@ -64,56 +85,99 @@ export function prepareMessages(app: FastifyInstance): void {
   })
 }
 
+/** A route whose responses are cached, as it was registered and checked. */
+export interface CachedRoute {
+  readonly app: FastifyInstance
+  readonly route: RouteOptions
+  readonly spec: CacheSpec<CacheRouteOptions>
+  readonly policy: RoutePolicy
+}
+
 /** The preHandler of a cached route. Callback style: a hit in memory is answered at once. */
-export function lookingUp(
-  app: FastifyInstance,
-  route: RouteOptions,
-  spec: CacheSpec<CacheRouteOptions>,
-): preHandlerHookHandler {
-  const { parts } = spec.cache
-  const policy = routePolicy(route, spec, parts)
-  const responses = new ResponseCache(spec.cache, policy)
-  const answers = answersOf(parts)
-  const mayEncode = compressing(route, spec.cache, [capturing, sealing])
-  return function lookup(request, reply, done) {
-    const fail = (error: unknown): void => done(error as Error)
+export function lookingUp(cached: CachedRoute): preHandlerHookHandler {
+  const lookup = new Lookup(cached)
+  const { options } = cached.spec
+  return function look(request, reply, done) {
+    lookup.begin({ request, view: new RequestView(request, options), reply, done })
+  }
+}
+
+/** A request on its way through the lookup. */
+interface Visit {
+  readonly request: FastifyRequest
+  readonly view: RequestView
+  readonly reply: FastifyReply
+  /** Goes on to the handler, or to the error handler. */
+  readonly done: (error?: Error) => void
+}
+
+class Lookup {
+  readonly #app: FastifyInstance
+  readonly #cache: CacheManager
+  readonly #policy: RoutePolicy
+  readonly #responses: ResponseCache
+  readonly #answers: Answers
+  readonly #mayEncode: (reply: FastifyReply) => boolean
+  readonly #shield = shielding()
+
+  constructor({ app, route, spec, policy }: CachedRoute) {
+    const { cache } = spec
+    this.#app = app
+    this.#cache = cache
+    this.#policy = policy
+    this.#responses = new ResponseCache(cache, this.#policy)
+    this.#answers = answersOf(cache.parts)
+    this.#mayEncode = compressing(route, cache, [capturing, sealing])
+  }
+
+  begin(visit: Visit): void {
+    const { request, view, reply, done } = visit
     try {
-      const view = new RequestView(request, spec.options)
-      const answer = (hit: Hit): MaybePromise<Answer> => answers.to(view, hit, mayEncode(reply))
-      const proceed = (begun: Begun): void => {
-        if (begun.kind === 'hit') return sendHit(begun)
-        if (begun.kind === 'unsatisfied') return sendUnsatisfied(reply)
-        if (begun.kind === 'bypass') applyBypass(reply, begun.reason)
-        else {
-          reply[CAPTURE] = beginCapture({ request: view, reply, lead: begun, answer })
-          if (begun.previous !== undefined) request[REQUEST_CACHE] = { previous: previousOf(begun.previous) }
-        }
-        done()
-      }
-      const sendHit = (hit: Hit): void => {
-        try {
-          const answered = answer(hit)
-          if (answered instanceof Promise) answered.then((later) => send(reply, hit, later)).catch(doWithout)
-          else send(reply, hit, answered)
-        } catch (error) {
-          doWithout(error)
-        }
-      }
-      /** What cannot be decompressed was not written by us, and is of no use to anybody. */
-      const doWithout = (error: unknown): void => {
-        if (!(error instanceof CacheDecompressionError)) return fail(error)
-        parts.telemetry.report(error)
-        proceed({ kind: 'bypass', reason: 'unreadable' })
-      }
-      const lead = refreshOf(responses, request, view)
+      const lead = refreshOf(this.#responses, request, view)
       if (lead === 'another') return void reply.code(503).send()
-      if (lead !== undefined) return proceed(lead)
-      const begun = responses.begin(view, (led) => rerun(app, led, { request, view, policy }))
-      if (begun instanceof Promise) begun.then(proceed, fail)
-      else proceed(begun)
+      if (lead !== undefined) return this.#proceed(visit, lead)
+      const begun = this.#responses.begin(view, (led) => rerun(this.#app, led, { request, view, policy: this.#policy }))
+      if (begun instanceof Promise) begun.then((later) => this.#proceed(visit, later), done)
+      else this.#proceed(visit, begun)
     } catch (error) {
-      fail(error)
+      done(error as Error)
     }
+  }
+
+  #proceed(visit: Visit, begun: Begun): void {
+    const { request, view, reply, done } = visit
+    if (begun.kind === 'hit') return this.#sendHit(visit, begun)
+    if (begun.kind === 'unsatisfied') return sendUnsatisfied(reply)
+    if (begun.kind === 'bypass') {
+      applyBypass(reply, begun.reason)
+    } else {
+      if (begun.previous !== undefined) request[REQUEST_CACHE] = { previous: previousOf(begun.previous) }
+      const answer = (stale: Hit): MaybePromise<Answer> => this.#answer(visit, stale)
+      reply[CAPTURE] = beginCapture({ request: view, reply, lead: begun, answer })
+    }
+    done()
+  }
+
+  #sendHit(visit: Visit, hit: Hit): void {
+    const { reply } = visit
+    try {
+      const answer = this.#answer(visit, hit)
+      if (!(answer instanceof Promise)) return send(reply, hit, answer)
+      answer.then((later) => send(reply, hit, later)).catch((error: unknown) => this.#doWithout(visit, error))
+    } catch (error) {
+      this.#doWithout(visit, error)
+    }
+  }
+
+  #answer({ request, view, reply }: Visit, hit: Hit): MaybePromise<Answer> {
+    return this.#shield(request, this.#answers.to(view, hit, this.#mayEncode(reply)))
+  }
+
+  /** What cannot be decompressed was not written by us, and is of no use to anybody: the handler runs. */
+  #doWithout(visit: Visit, error: unknown): void {
+    if (!(error instanceof CacheDecompressionError)) return visit.done(error as Error)
+    this.#cache.parts.telemetry.report(error)
+    this.#proceed(visit, { kind: 'bypass', reason: 'unreadable' })
   }
 }
 
@@ -136,10 +200,15 @@ function stateOf(reply: FastifyReply, { status, headers, body }: Answer): Sent {
   return headers['content-encoding'] === undefined ? 'plain' : null
 }
 
+/** What a request leads, between its lookup and its answer. */
+export function leadOf(reply: FastifyReply): Lead | undefined {
+  const captured = reply[CAPTURE]
+  return isCapture(captured) ? captured.lead : undefined
+}
+
 /** Gives up the lead of a request that is turned away behind the lookup: one of those who wait for it leads. */
 export function giveUpLead(reply: FastifyReply): void {
-  const captured = reply[CAPTURE]
-  if (isCapture(captured)) captured.lead.drop('gone')
+  leadOf(reply)?.drop('gone')
 }
 
 /** The first onSend hook of a cached route. */

@@ -3,16 +3,23 @@ import type { FastifyInstance, FastifyPluginAsync, RouteOptions } from 'fastify'
 import { CacheManager } from '../../cache-manager.ts'
 import type { ApplicationConfig } from '../../config/application-config.ts'
 import { createCache } from '../../create-cache.ts'
+import { CacheConfigurationError, describe } from '../../exceptions.ts'
+import type { RoutePolicy } from '../../http/route-policy.ts'
+import { holdEntries, releaseEntries } from './applications.ts'
 import { bustingHooks } from './busting.ts'
 import { invalidateBeside, noteCached } from './invalidating.ts'
-import { capturing, giveUpLead, lookingUp, prepareMessages, sealing } from './lookup.ts'
+import { capturing, giveUpLead, leadOf, lookingUp, prepareMessages, sealing } from './lookup.ts'
+import { narrowing } from './narrowing.ts'
 import { listOf, pin } from './pinned-hooks.ts'
 import { rateLimitHook, type RateLimitHook } from './rate-limit.ts'
 import { isRefreshing } from './refresh.ts'
+import { bypassing, withCheckedFunctions } from './route-functions.ts'
 import {
   assertCacheBusting,
+  isUncachedHead,
+  routePolicy,
+  withLists,
   type CacheBustingRouteOptions,
-  type CacheRouteOptions,
   type CacheSpec,
   type FastifyApplication,
 } from './route-options.ts'
@@ -29,8 +36,10 @@ import { announceCache, claim } from './unclaimed.ts'
 export function setupCache(
   application: FastifyApplication,
   configOrManager?: ApplicationConfig | CacheManager,
+  options: CacheSetupOptions = {},
 ): CacheManager {
   const app = application as FastifyInstance
+  const name = nameIn(options)
   const isManager = configOrManager instanceof CacheManager
   const cache = isManager ? configOrManager : createCache(withLogger(app, configOrManager))
   app.decorate('cache', cache)
@@ -38,14 +47,27 @@ export function setupCache(
   announceCache(app)
   app.addHook('onRoute', function serveRoute(route) {
     invalidateBeside(app.server, route)
-    serve(this, cache, route)
+    serve(this, { cache, name }, route)
   })
+  app.addHook('onClose', async () => releaseEntries(cache, app.server))
   if (!isManager) app.addHook('onClose', () => cache.close())
   return cache
 }
 
+/** What is said of an application, not of its cache. */
+export interface CacheSetupOptions {
+  /**
+   * Tells applications apart that are given the same manager: those of one name share their entries, those of different
+   * names do not. Default: none, which one application of a process may have that answers a route's pattern.
+   *
+   * @example
+   * setupCache(admin, cache, { name: 'admin' })
+   */
+  name?: string | undefined
+}
+
 /** The options of `app.register(tidemark, ...)`: a configuration, or a manager of yours. */
-export type CachePluginOptions = ApplicationConfig & { manager?: CacheManager }
+export type CachePluginOptions = ApplicationConfig & CacheSetupOptions & { manager?: CacheManager }
 
 /**
  * `setupCache` as a plugin; wait for it before you register routes.
@@ -59,12 +81,13 @@ export const plugin: FastifyPluginAsync<CachePluginOptions> = async (app, option
   // Fastify's own options of `register` are among them.
   const {
     manager,
+    name,
     prefix: _,
     logLevel: __,
     logSerializers: ___,
     ...config
   } = options as CachePluginOptions & OwnOptions
-  setupCache(app, manager ?? config)
+  setupCache(app, manager ?? config, { name })
 }
 
 interface OwnOptions {
@@ -76,15 +99,28 @@ interface OwnOptions {
 // The cache belongs to the application that registers the plugin, not to a scope of its own.
 Object.assign(plugin, { [Symbol.for('skip-override')]: true, [Symbol.for('fastify.display-name')]: 'tidemark' })
 
+function nameIn({ name, ...unknown }: CacheSetupOptions): string | undefined {
+  const faults = Object.keys(unknown).map((path) => ({ path, expected: 'name', got: 'an unknown option' }))
+  const isName = name === undefined || (typeof name === 'string' && name !== '' && name.isWellFormed())
+  if (!isName) faults.push({ path: 'name', expected: 'a non-empty string', got: describe(name) })
+  if (faults.length > 0) throw new CacheConfigurationError(faults, 'cache setup')
+  return name
+}
+
 function withLogger(app: FastifyInstance, config: ApplicationConfig | undefined): ApplicationConfig {
   return config?.logger === undefined ? { ...config, logger: app.log } : config
 }
 
+interface CacheOfApplication {
+  readonly cache: CacheManager
+  readonly name: string | undefined
+}
+
 /** Gives a route of `app`, or of a part of it, the hooks it asks for. */
-function serve(app: FastifyInstance, cache: CacheManager, route: RouteOptions): void {
+function serve(app: FastifyInstance, { cache, name }: CacheOfApplication, route: RouteOptions): void {
   // Plain config means the cache that is nearest.
   const config = app.cache.parts === cache.parts ? route.config : undefined
-  const cacheSpec = route.cache ?? specOf<CacheRouteOptions>(cache, config?.cache)
+  const cacheSpec = route.cache ?? specOf(cache, config?.cache)
   const bustingSpec = route.cacheBusting ?? specOf<CacheBustingRouteOptions>(cache, config?.cacheBusting)
   const { rateLimit } = route
   const specs = [cacheSpec, bustingSpec, rateLimit].filter((spec) => spec !== undefined)
@@ -97,6 +133,7 @@ function serve(app: FastifyInstance, cache: CacheManager, route: RouteOptions): 
     route.onSend = [onSend, ...listOf(route.onSend)]
     route.onResponse = [...listOf(route.onResponse), onResponse]
   }
+  const isCached = cacheSpec !== undefined && !isUncachedHead(route, cacheSpec.options)
   const behindLookup: RateLimitHook['hook'][] = []
   if (rateLimit !== undefined) {
     const { stage, hook, ready } = rateLimitHook(rateLimit, route)
@@ -111,16 +148,26 @@ function serve(app: FastifyInstance, cache: CacheManager, route: RouteOptions): 
         throw error
       }
     }
-    if (stage === 'preHandler' && cacheSpec !== undefined) behindLookup.push(exempting)
+    if (stage === 'preHandler' && isCached) behindLookup.push(exempting)
     else route[stage] = [...listOf(route[stage]), exempting]
   }
-  if (cacheSpec !== undefined) {
-    noteCached(app.server, route.url, cacheSpec)
+  if (isCached) {
+    const spec = withCheckedFunctions(route, withLists(cacheSpec))
+    noteCached(app.server, route.url, spec)
     // Last before the handler, so that whoever may not see the answer has been turned away.
-    pin(route, 'preHandler', { last: [lookingUp(app, route, cacheSpec), ...behindLookup] })
+    const policy = ofApplication(name, routePolicy(route, spec, cache.parts))
+    holdEntries({ app, cache, name }, policy)
+    const lookup = bypassing(lookingUp({ app, route, spec, policy }), route, cache)
+    const narrow = spec.options.strict === true ? [narrowing(route, { spec, policy, leadOf })] : []
+    pin(route, 'preHandler', { last: [lookup, ...behindLookup, ...narrow] })
     // First on the way out, so that what is stored is what the handler made; last, to see what became of its head.
     pin(route, 'onSend', { first: [capturing], last: [sealing] })
   }
+}
+
+/** No pattern of a route looks like JSON. */
+function ofApplication(name: string | undefined, policy: RoutePolicy): RoutePolicy {
+  return name === undefined ? policy : { ...policy, pattern: JSON.stringify([name, policy.pattern]) }
 }
 
 function specOf<Options>(cache: CacheManager, options: Options | undefined): CacheSpec<Options> | undefined {

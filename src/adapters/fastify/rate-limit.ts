@@ -20,6 +20,7 @@ import {
   CacheConfigurationError,
   CacheKeyError,
   describe,
+  describeError,
   RateLimitError,
   RedisConnectionError,
   type ConfigurationFault,
@@ -31,17 +32,17 @@ import {
   type RateLimitResult,
   type RateLimitWindow,
 } from '../../rate-limit.ts'
-import type { OfRequest, RouteRequest } from './route-options.ts'
+import { nameOf, type OfRequest, type RouteRequest } from './route-options.ts'
 
 export interface RateLimitOptions {
   /**
    * Who is counted. Default: the client's address, `request.ip`, which honours Fastify's `trustProxy`; of an IPv6
-   * address its /64 network.
+   * address its /64 network. So is who has no key: the function fails, or returns anything but a non-empty string.
    *
    * @example
    * rateLimit(cache, '1000/day', { key: (request) => String(request.headers['x-api-key']) })
    */
-  key?: OfRequest<string> | undefined
+  key?: OfRequest<string | undefined> | undefined
   /** Requests for which this is true are neither counted nor refused. Default: none. */
   skip?: OfRequest<boolean> | undefined
   /**
@@ -111,8 +112,19 @@ export function rateLimit(
   options: RateLimitOptions = {},
 ): { rateLimit: RateLimitSpec } {
   const faults = Object.entries(options).flatMap(([name, value]) => faultOf(name, value))
+  const windows = windowsOf(limit, faults)
   if (faults.length > 0) throw new CacheConfigurationError(faults, 'rate limit')
-  return { rateLimit: { ...options, cache, windows: parseRateLimit(limit) } }
+  return { rateLimit: { ...options, cache, windows } }
+}
+
+function windowsOf(limit: string, faults: ConfigurationFault[]): readonly RateLimitWindow[] {
+  try {
+    return parseRateLimit(limit)
+  } catch (error) {
+    if (!(error instanceof CacheConfigurationError)) throw error
+    faults.unshift(...error.faults)
+    return []
+  }
 }
 
 function faultOf(name: string, value: unknown): ConfigurationFault[] {
@@ -126,20 +138,54 @@ function faultOf(name: string, value: unknown): ConfigurationFault[] {
 /** The hook for one route, to be given to Fastify by the `onRoute` hook of `setupCache`. */
 export function rateLimitHook(spec: RateLimitSpec, route: Route): RateLimitHook {
   const limiter = limiterOf(spec, route)
-  const { key: keyOf = addressOf, skip, count, cache } = spec
+  const { count, cache } = spec
+  const { keyOf, isSkipped } = askers(spec, nameOf(route))
   const hook = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const seen = request as RouteRequest
-    if (skip?.(seen) === true) return
-    const key = keyOf(seen)
-    if (typeof key !== 'string' || key === '') {
-      throw new CacheKeyError(`rateLimit key of ${route.url}: expected a non-empty string, got ${describe(key)}`)
-    }
-    const result = await limiter.consume(key)
+    if (isSkipped(seen)) return
+    const result = await limiter.consume(keyOf(seen))
     setHeaders(reply, result, cache.parts.clock.now())
     if (!result.allowed) refuse(reply, result)
   }
   return { stage: count === 'misses' ? 'preHandler' : 'onRequest', hook, ready: () => limiter.ready() }
 }
+
+interface Askers {
+  readonly keyOf: (request: RouteRequest) => string
+  readonly isSkipped: (request: RouteRequest) => boolean
+}
+
+/**
+ * The functions among the options, which fail no request, and open no way around the limit: who has no key is counted by
+ * the address, and who may perhaps be skipped is not.
+ */
+function askers({ cache, key, skip }: RateLimitSpec, route: string): Askers {
+  const report = (error: CacheKeyError): void => cache.parts.telemetry.report(error, { route })
+  const ask = (name: 'key' | 'skip', asked: OfRequest<unknown>, request: RouteRequest): unknown => {
+    try {
+      return asked(request)
+    } catch (cause) {
+      report(new CacheKeyError(`rateLimit ${name} of ${route} failed: ${describeError(cause)}`, { cause }))
+      return FAILED
+    }
+  }
+  const keyOf = (request: RouteRequest): string => {
+    if (key === undefined) return addressOf(request)
+    const name = ask('key', key, request)
+    if (typeof name === 'string' && name !== '') return name
+    const got = describe(name)
+    if (name !== FAILED) {
+      report(
+        new CacheKeyError(`rateLimit key of ${route}: expected a non-empty string, got ${got}; the address counts`),
+      )
+    }
+    return addressOf(request)
+  }
+  return { keyOf, isSkipped: (request) => skip !== undefined && ask('skip', skip, request) === true }
+}
+
+/** In the place of what a function that failed would have returned. */
+const FAILED = Symbol('failed')
 
 const limiters = new WeakMap<CacheParts, Map<string, RateLimiter>>()
 

@@ -20,6 +20,9 @@ interface Refresh {
 
 const refreshes = new AsyncLocalStorage<Refresh>()
 
+/** Runs a function outside of the caller's asynchronous context, where applications keep who is asking. */
+const outside = AsyncLocalStorage.snapshot()
+
 export function isRefreshing(request: FastifyRequest): boolean {
   return refreshes.getStore()?.url === request.originalUrl
 }
@@ -57,8 +60,10 @@ export function rerun(app: FastifyInstance, lead: Lead, { request, view, policy 
     headers: headersFor(view, [...policy.vary, ...lead.variesBy]),
     ...(remoteAddress === undefined ? {} : { remoteAddress }),
   } as const
-  refreshes.run({ url, lead }, () => {
-    app.inject(asked).then(end, end)
+  outside(() => {
+    refreshes.run({ url, lead }, () => {
+      app.inject(asked).then(end, end)
+    })
   })
 }
 

@@ -22,24 +22,29 @@ import {
   mayStatusBeStored,
   type RoutePolicy,
 } from '../../http/route-policy.ts'
-import type { PreviousResponse } from '../../http/validation.ts'
 import { windowsOf, type TtlLimits } from '../../options.ts'
 
 /** Any Fastify application, over HTTP/1 or HTTP/2, whatever its logger and its type provider: what all of them have. */
 export type FastifyApplication = Pick<FastifyInstance, 'version' | 'prefix' | 'hasDecorator' | 'printRoutes'>
 
-/** A request as the functions among the options see it. */
-export type RouteRequest = FastifyRequest<{
+/** What a request is made of, where nobody says it more exactly with `cached<Route>`. */
+export interface RouteParts {
   Params: Record<string, string>
   Querystring: Record<string, unknown>
   Body: Record<string, unknown>
-}>
+}
+
+/** A request as the functions among the options see it. */
+export type RouteRequest = FastifyRequest<RouteParts>
 
 /** A function of the request; taken from a method, so that one written for a more exact request type fits as well. */
 export type OfRequest<Result, Request = RouteRequest> = { of(request: Request): Result }['of']
 
-/** How the responses of a route are cached. */
-export interface CacheRouteOptions<Request = RouteRequest> {
+/** One name, or several. */
+export type OneOrMore = string | readonly string[]
+
+/** How the responses of a route are cached. `Names` is what a list may be written as: one name may stand alone. */
+export interface CacheRouteOptions<Request = RouteRequest, Names = readonly string[]> {
   /**
    * How long a response is fresh; the response itself may ask for less (`Cache-Control`, `Expires`). To be given, except
    * with `policy: 'rfc9111'`.
@@ -58,19 +63,44 @@ export interface CacheRouteOptions<Request = RouteRequest> {
   namespace?: string | undefined
   /**
    * The name that `cacheBusting({ keys })` and `cache.delete(name, { namespace })` reach. A function of the request stands
-   * for path and query; a fixed string is one name for all that the route answers. Default: the path.
+   * for path and query; a request of which it makes no name is answered without the cache. A fixed string is one name for
+   * all that the route answers. Default: the path.
    */
-  key?: string | OfRequest<string, Request> | undefined
+  key?: string | OfRequest<string | undefined, Request> | undefined
   /** Tags by which `cache.invalidateTags` reaches the response. Default: none. */
-  tags?: readonly string[] | OfRequest<readonly string[], Request> | undefined
+  tags?: Names | OfRequest<Names, Request> | undefined
   /** Request headers that tell responses apart. Default: none. */
-  vary?: readonly string[] | undefined
-  /** Query parameters that tell responses apart. Default: those that the route's schema declares; without one, all. */
-  query?: readonly string[] | undefined
+  vary?: Names | undefined
+  /**
+   * Query parameters that tell responses apart. Default: those that the route's schema declares, if it has
+   * `additionalProperties: false`; else all.
+   */
+  query?: Names | undefined
   /** Whose response it is: users never see each other's. Default: everybody's, and no request with `Authorization`. */
   user?: OfRequest<string | undefined, Request> | undefined
-  /** Methods that are answered from the cache. Default: GET and HEAD. */
-  methods?: readonly ('GET' | 'HEAD')[] | undefined
+  /**
+   * `'shared'`: the answer does not depend on who asks, so requests with `Authorization` share it, without a `public` in
+   * each response. Who may ask at all is up to the hooks before. Default: such requests pass by the cache.
+   */
+  auth?: 'shared' | undefined
+  /**
+   * Hosts that are answered from the cache, with a port or for all ports; requests for others pass by. Default: all, each
+   * with its own entries.
+   *
+   * @example
+   * cached(cache, { ttl: 60, hosts: ['www.example.com'] })
+   */
+  hosts?: readonly string[] | undefined
+  /**
+   * The handler may read only those header fields, cookies and query parameters that are in the key: with any other its
+   * response is not stored, and in the environment `development` the read throws. Default: false.
+   */
+  strict?: boolean | undefined
+  /**
+   * Methods that are answered from the cache. `QUERY` (RFC 10008) has its body in the key; older versions of
+   * Fastify learn of it by `app.addHttpMethod('QUERY', { hasBody: true })`. Default: GET and HEAD.
+   */
+  methods?: readonly ('GET' | 'HEAD' | 'QUERY')[] | undefined
   /** Statuses that are stored; never 206, 304, 428, 429, 431 or 5xx. Default: 200 203 204 301 308 404 410. */
   statuses?: readonly number[] | undefined
   /** Larger bodies are not stored, in bytes. Default: 1 MiB. */
@@ -84,8 +114,8 @@ export interface CacheRouteOptions<Request = RouteRequest> {
 /** What a route that changes data makes out of date, once its handler has succeeded. At least one of `keys` and `tags`. */
 export interface CacheBustingRouteOptions<Request = RouteRequest> {
   /** Names given by `key`, or keys of the manager. */
-  keys?: string | readonly string[] | OfRequest<string | readonly string[], Request> | undefined
-  tags?: string | readonly string[] | OfRequest<string | readonly string[], Request> | undefined
+  keys?: OneOrMore | OfRequest<OneOrMore, Request> | undefined
+  tags?: OneOrMore | OfRequest<OneOrMore, Request> | undefined
   /** The namespace of `keys`. Default: that of the cache. Tags belong to no namespace. */
   namespace?: string | undefined
 }
@@ -96,28 +126,7 @@ export interface CacheSpec<Options> {
   readonly options: Options
 }
 
-/** What the handler of a cached route is told. */
-export interface RequestCache {
-  /** What is stored and no longer fresh, if it can be confirmed: with `reply.notModified()`, or by passing on a 304. */
-  readonly previous: PreviousResponse | undefined
-}
-
 declare module 'fastify' {
-  interface FastifyRequest {
-    /** What the cache has of this request's response. */
-    readonly cache: RequestCache
-  }
-
-  interface FastifyReply {
-    /**
-     * Answers with `request.cache.previous`, which the origin has confirmed: it is fresh again, with the header fields
-     * that were set on this reply in the place of its own (RFC 9111 §4.3.4).
-     *
-     * @throws {TypeError} if there is nothing to confirm
-     */
-    notModified(): FastifyReply
-  }
-
   interface FastifyInstance {
     /** The cache that `setupCache` put in place. */
     cache: CacheManager
@@ -125,7 +134,7 @@ declare module 'fastify' {
 
   interface FastifyContextConfig {
     /** The same as `cached(cache, options)`, as plain route config. */
-    cache?: CacheRouteOptions
+    cache?: CacheRouteOptions<RouteRequest, OneOrMore>
     /** The same as `cacheBusting(cache, options)`, as plain route config. */
     cacheBusting?: CacheBustingRouteOptions
   }
@@ -142,7 +151,7 @@ declare module 'fastify' {
     Logger extends FastifyBaseLogger = FastifyBaseLogger,
   > {
     /** Made by `cached()`. */
-    cache?: CacheSpec<CacheRouteOptions>
+    cache?: CacheSpec<CacheRouteOptions<RouteRequest, OneOrMore>>
     /** Made by `cacheBusting()`. */
     cacheBusting?: CacheSpec<CacheBustingRouteOptions>
   }
@@ -153,9 +162,12 @@ interface Check {
   readonly accepts: (value: unknown) => boolean
 }
 
-const isName = (value: unknown): boolean => typeof value === 'string' && value !== '' && value.isWellFormed()
+/** True for what can be a key or a tag. */
+export const isName = (value: unknown): boolean => typeof value === 'string' && value !== '' && value.isWellFormed()
 const isFunction = (value: unknown): boolean => typeof value === 'function'
 const isHeaderName = (value: unknown): boolean => typeof value === 'string' && /^[\w!#$%&'+.^`|~-]+$/.test(value)
+const isHost = (value: unknown): boolean =>
+  typeof value === 'string' && /^(?:[\w.-]+|\[[\da-f.:]+\])(?::\d{1,5})?$/i.test(value)
 const isListOf = (accepts: (value: unknown) => boolean) => (value: unknown) =>
   Array.isArray(value) && value.every(accepts)
 
@@ -165,6 +177,7 @@ const NAMES: Check = {
   expected: 'a non-empty string, an array of them, or a function of the request',
   accepts: (value) => isName(value) || isListOf(isName)(value) || isFunction(value),
 }
+const BOOLEAN: Check = { expected: 'true or false', accepts: (value) => typeof value === 'boolean' }
 const FUNCTION: Check = { expected: 'a function of the request', accepts: isFunction }
 const isStatus = (value: unknown): boolean => Number.isInteger(value) && mayStatusBeStored(Number(value))
 
@@ -177,28 +190,54 @@ const CACHE_CHECKS: Readonly<Record<keyof CacheRouteOptions, Check>> = {
     expected: 'a non-empty string or a function of the request',
     accepts: (value) => isName(value) || isFunction(value),
   },
-  tags: {
-    expected: 'an array of non-empty strings or a function of the request',
-    accepts: (value) => isListOf(isName)(value) || isFunction(value),
-  },
-  vary: { expected: 'an array of header names', accepts: isListOf(isHeaderName) },
-  query: { expected: 'an array of parameter names', accepts: isListOf(isName) },
+  tags: NAMES,
+  vary: { expected: 'a header name, or an array of them', accepts: isListOf(isHeaderName) },
+  query: { expected: 'the name of a parameter, or an array of them', accepts: isListOf(isName) },
   user: FUNCTION,
-  methods: { expected: "an array of 'GET' and 'HEAD'", accepts: isListOf((it) => it === 'GET' || it === 'HEAD') },
+  auth: { expected: "'shared'", accepts: (value) => value === 'shared' },
+  hosts: {
+    expected: 'an array of hosts, at least one',
+    accepts: (value) => isListOf(isHost)(value) && String(value) !== '',
+  },
+  methods: {
+    expected: "an array of 'GET', 'HEAD' and 'QUERY'",
+    accepts: isListOf((it) => it === 'GET' || it === 'HEAD' || it === 'QUERY'),
+  },
   statuses: {
     expected: 'an array of statuses from 200 to 499, without 206, 304, 428, 429 and 431',
     accepts: isListOf(isStatus),
   },
   maxBodyBytes: { expected: 'a whole number above zero', accepts: (it) => Number.isSafeInteger(it) && Number(it) > 0 },
   policy: { expected: "'route' or 'rfc9111'", accepts: (value) => value === 'route' || value === 'rfc9111' },
-  cdnCacheControl: { expected: 'true or false', accepts: (value) => typeof value === 'boolean' },
+  cdnCacheControl: BOOLEAN,
   allowRefresh: FUNCTION,
+  strict: BOOLEAN,
 }
 
 const BUSTING_CHECKS: Readonly<Record<keyof CacheBustingRouteOptions, Check>> = {
   keys: NAMES,
   tags: NAMES,
   namespace: NAMESPACE,
+}
+
+/** Lists as lists; what is none, and no string either, is left for the check to refuse. */
+export function withLists({
+  cache,
+  options,
+}: CacheSpec<CacheRouteOptions<RouteRequest, OneOrMore>>): CacheSpec<CacheRouteOptions> {
+  const lists = Object.entries(Object(options) as object).filter(
+    ([name, value]) => ['tags', 'vary', 'query'].includes(name) && typeof value === 'string',
+  )
+  if (lists.length === 0) return { cache, options: options as CacheRouteOptions }
+  const asLists = Object.fromEntries(lists.map(([name, value]) => [name, [value]]))
+  return { cache, options: { ...options, ...asLists } as CacheRouteOptions }
+}
+
+/** True for the HEAD route that Fastify adds to a GET route of which only GET is to be cached. */
+export function isUncachedHead(route: Route, options: Pick<CacheRouteOptions, 'methods'>): boolean {
+  const { methods } = Object(options) as typeof options
+  if (!Array.isArray(methods) || methods.length === 0) return false
+  return [route.method].flat().every((method) => method === 'HEAD') && methods.every((method) => method === 'GET')
 }
 
 /** What the rules need to know of a route. @throws {CacheConfigurationError} that names the route and every fault */
@@ -211,8 +250,9 @@ export function routePolicy(
   if (typeof options === 'object' && options !== null) faults.push(...ttlFaults(options))
   refuse(faults, 'cache options', route)
   const methods: ReadonlySet<string> = new Set(options.methods ?? ['GET', 'HEAD'])
-  if (![route.method].flat().some((method) => methods.has(method))) {
-    const fault = { path: 'methods', expected: 'a route that answers GET or HEAD', got: nameOf(route) }
+  // Fastify gives each GET route a HEAD route of its own.
+  if (![route.method].flat().some((method) => methods.has(method === 'HEAD' ? 'GET' : method) || methods.has(method))) {
+    const fault = { path: 'methods', expected: `a route that answers ${[...methods].join(' or ')}`, got: nameOf(route) }
     refuse([fault], 'cache options', route)
   }
   const kind = options.policy ?? 'route'
@@ -225,6 +265,8 @@ export function routePolicy(
     query: options.query ?? declaredQuery(route.schema),
     vary: (options.vary ?? []).map((name) => name.toLowerCase()),
     hasUser: options.user !== undefined,
+    isAuthShared: options.auth === 'shared',
+    hosts: options.hosts?.map((host) => host.toLowerCase()),
     methods,
     statuses: statusesOf(options, kind),
     maxBodyBytes: options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
@@ -295,11 +337,14 @@ function patternOf({ url, constraints = {} }: Route): string {
 /** What may let more parameters pass than `properties` names, or name them elsewhere. */
 const OPEN_ENDED = ['$ref', 'allOf', 'anyOf', 'oneOf', 'if', 'dependentSchemas', 'patternProperties']
 
-/** With a schema for the query, only what it declares has been validated, and only that tells responses apart. */
+/**
+ * With a schema for the query that lets nothing else through (Fastify's validator removes it, or refuses the request), only
+ * what it declares reaches the handler. Without `additionalProperties: false` the handler is handed all there is.
+ */
 function declaredQuery(schema: FastifySchema | undefined): readonly string[] | undefined {
   const querystring = schema?.querystring ?? (schema as { query?: unknown } | undefined)?.query
   if (typeof querystring !== 'object' || querystring === null) return undefined
-  const { properties, additionalProperties = false } = querystring as Readonly<Record<string, unknown>>
+  const { properties, additionalProperties } = querystring as Readonly<Record<string, unknown>>
   if (additionalProperties !== false || OPEN_ENDED.some((word) => word in querystring)) return undefined
   return typeof properties === 'object' && properties !== null ? Object.keys(properties) : undefined
 }

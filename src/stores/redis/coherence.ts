@@ -79,6 +79,12 @@ export class Coherence implements ChannelListener {
     return undefined
   }
 
+  /** The server that is listened to is not the one to listen to any more. */
+  reconnect(reason: Error): void {
+    this.doubt()
+    this.#options.subscriber.reconnect(reason)
+  }
+
   close(): Promise<void> {
     return this.#options.subscriber.leave(this.#options.channel, this)
   }

@@ -8,11 +8,11 @@
  * Nothing here keeps the process alive but commands in flight: an application that forgets `close()` can still end.
  */
 import { createHash } from 'node:crypto'
+import { RedisReplyError } from '../../exceptions.ts'
 import type { Argument, RedisPort, Reply, ServerOptions } from './client.ts'
 import { openIoredis } from './ioredis.ts'
 import { Link, type LinkOptions } from './link.ts'
 import { adoptClient } from './open-client.ts'
-import { RedisReplyError } from './reply-error.ts'
 import type { Subscriber } from './subscriber.ts'
 import { subscriberFor } from './subscribers.ts'
 
@@ -41,10 +41,13 @@ export interface Script {
   readonly sha: string
 }
 
-/** What is said first on every new connection. */
+/** What is said first on every new connection, and now and then later on. */
 export interface Greeting {
   say(): readonly Argument[]
+  /** We may not say it. */
   onRefused(error: Error): void
+  /** The server does not serve us: it still loads, it is a replica. It is left, and tried again. */
+  onUnserved(error: Error): void
 }
 
 export function defineScript(lua: string): Script {
@@ -85,6 +88,7 @@ export class RedisConnection {
       name,
       greeting: () => this.#greeting?.say(),
       onRefusedGreeting: (error) => this.#greeting?.onRefused(error),
+      onUnserved: (error) => this.#leave(error),
     }
     this.#primary =
       server === undefined
@@ -99,6 +103,11 @@ export class RedisConnection {
 
   get kind(): RedisPort['kind'] {
     return this.#primary.port.kind
+  }
+
+  /** The deadline of one command. */
+  get commandTimeoutMs(): number {
+    return this.#options.commandTimeoutMs
   }
 
   /** The number of the database that commands go to. */
@@ -168,6 +177,12 @@ export class RedisConnection {
     clearInterval(this.#idleSweep)
     const graceMs = Math.min(CLOSE_GRACE_MS, this.#options.commandTimeoutMs)
     await Promise.all([this.#primary, ...this.#extras.splice(0)].map((link) => link.close(graceMs)))
+  }
+
+  /** All connections lead to the same place. */
+  #leave(reason: Error): void {
+    for (const link of [this.#primary, ...this.#extras]) link.leave(reason)
+    this.#greeting?.onUnserved(reason)
   }
 
   /** Where a command goes that the first connection cannot take: the first with room, else the one with the most. */

@@ -7,7 +7,7 @@
 import type { Clock } from '../../clock.ts'
 import { expireHeader, hasMagic, readHeader, readStamp, type Codec } from '../../codec/codec.ts'
 import { softened, type Entry } from '../../entry.ts'
-import { CacheDecompressionError, CacheDeserializationError, type CacheException } from '../../exceptions.ts'
+import { CacheDecompressionError, CacheDeserializationError, describe, type CacheException } from '../../exceptions.ts'
 import { newToken } from '../../token.ts'
 import type { EntryTimes, MaybePromise } from '../store.ts'
 import type { Validity } from '../watermark.ts'
@@ -41,7 +41,7 @@ export class EntryReader {
 
   /** The entry in `bytes`, if it is valid: at once, unless stamps have to be asked for or a large body decompressed. */
   entry(bytes: Buffer, id: string, state: WatermarkState | undefined): MaybePromise<Entry | undefined> {
-    if (!hasMagic(bytes)) return this.#foreign(bytes)
+    if (!hasMagic(bytes)) return this.#options.codec.isSigning ? this.#unreadable(unsigned(id)) : this.#foreign(bytes)
     try {
       const validity = this.#judge(bytes, id, state)
       const entry =
@@ -62,6 +62,7 @@ export class EntryReader {
   ): Promise<FoundHeader | undefined> {
     if (found.pttl === NOT_THERE) return undefined
     if (!hasMagic(bytes)) {
+      if (this.#options.codec.isSigning) return undefined
       const until = found.pttl < 0 ? Infinity : this.#options.clock.now() + found.pttl
       return { bytes, expired: () => bytes, times: { seq: 0, tags: [], ...windowsUntil(until) } }
     }
@@ -115,6 +116,10 @@ export class EntryReader {
       negative: false,
     }
   }
+}
+
+function unsigned(id: string): CacheDeserializationError {
+  return new CacheDeserializationError(`stored entry: expected the signed entry of ${describe(id)}, got other bytes`)
 }
 
 function windowsUntil(until: number): Pick<Entry, 'freshUntil' | 'staleUntil' | 'graceUntil'> {

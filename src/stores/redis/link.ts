@@ -5,9 +5,11 @@
  *
  * - *idle*: nobody has asked for it. The first command begins to connect.
  * - *trying*: what comes of an attempt is not known, at the beginning and after a loss. Commands wait for it.
+ * - *greeting*: connected, and the greeting is on its way. Commands wait: none is answered by a server that has not
+ *   taken the greeting.
  * - *up*: commands go out as they come.
- * - *down*: an attempt has failed, or the server is silent. Commands are rejected at once, while the client keeps on
- *   trying; when it has succeeded the link is up again.
+ * - *down*: an attempt has failed, the server is silent, or it does not serve us (it refused the greeting, it became a
+ *   replica). Commands are rejected at once, while the client keeps on trying; when it has succeeded the link is up again.
  * - *closed*.
  *
  * All commands of a link have the same deadline, so they expire in the order they came in: one list and one timer serve
@@ -18,18 +20,20 @@
  * (the answers of a connection come in order). Our own connection is then dropped and made anew; a client of the user's
  * is asked with PING until it answers, and counts as down meanwhile.
  */
-import { RedisConnectionError } from '../../exceptions.ts'
+import { RedisConnectionError, RedisReplyError } from '../../exceptions.ts'
 import type { Argument, PortListener, RedisPort, Reply } from './client.ts'
-import { reasonOf, RedisReplyError, toException, withoutArguments } from './reply-error.ts'
+import { isUnserved, reasonOf, toException, withoutArguments } from './reply-error.ts'
 
 export interface LinkOptions {
   readonly commandTimeoutMs: number
   /** PING after so long without a command; 0 is never. */
   readonly healthCheckIntervalMs: number
-  /** The first command on every new connection, before any that waits. */
+  /** The first command on every new connection; whatever else is asked waits for its answer. */
   readonly greeting?: () => readonly Argument[] | undefined
-  /** Told of a server that refuses the greeting. */
+  /** Told of a server that we may not greet. It is taken as it is. */
   readonly onRefusedGreeting?: (error: Error) => void
+  /** Told of a server that does not serve us, and that this link has left. */
+  readonly onUnserved?: (error: Error) => void
   /** How messages call it: `Redis at 127.0.0.1:6379`. */
   readonly name: string
   /** The connection was lost, or could not be made, and the link is of no use any more. Without it, it tries again. */
@@ -47,6 +51,10 @@ interface Pending {
   next: Pending | undefined
 }
 
+/** A client of the user's stays connected to a server that does not serve us: that one is greeted again after a while. */
+const GREET_AGAIN_FIRST_MS = 50
+const GREET_AGAIN_LAST_MS = 2000
+
 export class Link implements PortListener {
   /** Commands that have not been answered. */
   inFlight = 0
@@ -54,7 +62,7 @@ export class Link implements PortListener {
   lastUsedAt: number = performance.now()
   readonly port: RedisPort
   readonly #options: LinkOptions
-  #state: 'idle' | 'trying' | 'up' | 'down' | 'closed' = 'idle'
+  #state: 'idle' | 'trying' | 'greeting' | 'up' | 'down' | 'closed' = 'idle'
   #cause: Error | undefined
   #answers = 0
   #first: Pending | undefined
@@ -62,6 +70,8 @@ export class Link implements PortListener {
   #deadline: NodeJS.Timeout | undefined
   #healthCheck: NodeJS.Timeout | undefined
   #nextProbe: NodeJS.Timeout | undefined
+  /** Greetings that were refused since the last one that was taken. */
+  #refusals = 0
   #onIdle: (() => void) | undefined
 
   constructor(port: RedisPort, options: LinkOptions) {
@@ -93,28 +103,43 @@ export class Link implements PortListener {
   }
 
   onUp(): void {
-    if (this.#state === 'closed') return
-    this.#state = 'up'
-    this.#cause = undefined
+    if (this.#state === 'closed' || this.#state === 'greeting') return
     const greeting = this.#options.greeting?.()
-    if (greeting !== undefined) {
-      const reject = (error: Error): void => {
-        if (error instanceof RedisReplyError) this.#options.onRefusedGreeting?.(error)
-      }
-      this.#write(this.#enqueue({ args: greeting, resolve: () => {}, reject }))
+    if (greeting === undefined) return this.#begin()
+    this.#state = 'greeting'
+    const reject = (error: Error): void => {
+      // Lost, silent or left already.
+      if (this.#state !== 'greeting') return
+      if (!(error instanceof RedisReplyError && error.replyCode === 'NOPERM')) return this.leave(error)
+      this.#options.onRefusedGreeting?.(error)
+      this.#begin()
     }
-    for (const pending of this.#unsettled()) {
-      if (pending.answersBefore === undefined) this.#write(pending)
-    }
+    return this.#write(this.#enqueue({ args: greeting, resolve: () => this.#begin(), reject }))
   }
 
   onDown(error: Error): void {
     if (this.#state === 'closed') return
+    const wasUp = this.#state === 'up'
     this.#cause = withoutArguments(error)
-    if (this.#state === 'up') this.#rejectWritten(error)
-    this.#state = this.#state === 'up' && this.#options.onLost === undefined ? 'trying' : 'down'
+    this.#state = wasUp && this.#options.onLost === undefined ? 'trying' : 'down'
+    this.#rejectWritten(error)
     if (this.#state === 'down') this.#rejectWaiting()
     this.#options.onLost?.()
+  }
+
+  /** Read nothing more from this server before it, or another one, has taken the greeting. */
+  leave(reason: Error): void {
+    if (this.#state !== 'up' && this.#state !== 'greeting') return
+    this.#state = 'down'
+    this.#cause = withoutArguments(reason)
+    this.#rejectAll()
+    if (this.port.drop !== undefined) return this.port.drop(reason)
+    clearTimeout(this.#nextProbe)
+    const pauseMs = Math.min(GREET_AGAIN_FIRST_MS * 2 ** this.#refusals++, GREET_AGAIN_LAST_MS)
+    this.#nextProbe = setTimeout(() => {
+      // Without a connection the client's next one is greeted.
+      if (this.#state === 'down' && this.port.isReady()) this.onUp()
+    }, pauseMs).unref()
   }
 
   onEnd(error: Error): void {
@@ -141,6 +166,17 @@ export class Link implements PortListener {
         resolve()
       }
     })
+  }
+
+  /** The server has taken the greeting, or there is none to say. */
+  #begin(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'up'
+    this.#cause = undefined
+    this.#refusals = 0
+    for (const pending of this.#unsettled()) {
+      if (pending.answersBefore === undefined) this.#write(pending)
+    }
   }
 
   #enqueue(command: Pick<Pending, 'args' | 'resolve' | 'reject'>): Pending {
@@ -174,7 +210,12 @@ export class Link implements PortListener {
       (error: unknown) => {
         const exception = toException(error as Error, nameOf(pending.args), this.#options.name)
         if (!(exception instanceof RedisConnectionError)) this.#onAnswer()
-        if (!pending.isSettled) this.#settle(pending).reject(exception)
+        const isLeft = isUnserved(error as Error) && (this.#state === 'up' || this.#state === 'greeting')
+        const settled = pending.isSettled ? undefined : this.#settle(pending)
+        // The others are told where they are, this one what it was answered.
+        if (isLeft) this.leave(error as Error)
+        settled?.reject(exception)
+        if (isLeft) this.#options.onUnserved?.(error as Error)
       },
     )
   }
@@ -209,22 +250,25 @@ export class Link implements PortListener {
   #expire(): void {
     const now = performance.now()
     let silence: RedisConnectionError | undefined
+    const expired: Pending[] = []
     for (let pending = this.#first; pending !== undefined && pending.dueAt <= now; pending = this.#first) {
-      const late = this.#late(pending)
-      if (pending.answersBefore === undefined || pending.answersBefore === this.#answers) silence ??= late
-      this.#settle(pending).reject(late)
+      // What waits for the greeting says nothing about the connection; the greeting itself does.
+      const isWaiting = pending.answersBefore === undefined && this.#state !== 'greeting'
+      if (isWaiting || pending.answersBefore === this.#answers) silence ??= this.#late(pending)
+      expired.push(this.#settle(pending))
     }
     if (silence !== undefined) this.#onSilence(silence)
+    for (const pending of expired) pending.reject(this.#late(pending))
     if (this.#deadline === undefined) this.#onDeadline()
   }
 
   #onSilence(silence: RedisConnectionError): void {
-    if (this.#state !== 'up' && this.#state !== 'trying') return
-    const wasUp = this.#state === 'up'
+    if (this.#state === 'down' || this.#state === 'closed') return
+    const isConnected = this.#state !== 'trying'
     this.#state = 'down'
     this.#cause = silence
     this.#rejectAll()
-    if (!wasUp) return
+    if (!isConnected) return
     if (this.port.drop === undefined) this.#probe()
     else this.port.drop(silence)
   }
@@ -240,16 +284,20 @@ export class Link implements PortListener {
     this.#nextProbe = setTimeout(() => this.#probe(), this.#options.commandTimeoutMs).unref()
   }
 
-  /** An idle connection that a firewall has forgotten is found out before a user's command is. */
+  /**
+   * An idle connection that a firewall has forgotten is found out before a user's command is; and a server that was
+   * demoted to a replica in silence, though nothing is written to it.
+   */
   #scheduleHealthCheck(afterMs: number): void {
     const { healthCheckIntervalMs } = this.#options
     if (healthCheckIntervalMs === 0) return
     this.#healthCheck = setTimeout(() => {
       const quietMs = performance.now() - this.lastUsedAt
-      const isQuiet = quietMs >= healthCheckIntervalMs
+      const greeting = this.#options.greeting?.()
+      const isDue = greeting !== undefined || quietMs >= healthCheckIntervalMs
       // The deadline of a command is the health check: PING only sees to it that there is one.
-      if (isQuiet && this.isUp()) this.send(['PING']).catch(() => undefined)
-      this.#scheduleHealthCheck(isQuiet ? healthCheckIntervalMs : healthCheckIntervalMs - quietMs)
+      if (isDue && this.isUp()) this.send(greeting ?? ['PING']).catch(() => undefined)
+      this.#scheduleHealthCheck(isDue ? healthCheckIntervalMs : healthCheckIntervalMs - quietMs)
     }, afterMs).unref()
   }
 

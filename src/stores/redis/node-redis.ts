@@ -54,7 +54,8 @@ export function duplicateNodeRedisSubscriber(client: NodeRedisClient): Subscribe
   return new NodeRedisSubscriber(client)
 }
 
-const RECONNECT_MS = 100
+const RECONNECT_FIRST_MS = 50
+const RECONNECT_LAST_MS = 2000
 
 /** Each connection is a client of its own: what node-redis would do by itself on a reconnect stays under our control. */
 class NodeRedisSubscriber implements SubscriberPort {
@@ -63,6 +64,8 @@ class NodeRedisSubscriber implements SubscriberPort {
   #listener: PortListener | undefined
   #receive: (channel: string, message: Buffer) => void = () => {}
   #retry: NodeJS.Timeout | undefined
+  /** Connections that were dropped before anything was heard on them. */
+  #attempts = 0
   #isClosed = false
 
   constructor(origin: NodeRedisClient) {
@@ -91,6 +94,7 @@ class NodeRedisSubscriber implements SubscriberPort {
 
   async subscribe(channel: string): Promise<void> {
     await this.#client?.subscribe(channel, (message, from) => this.#receive(from.toString(), message), true)
+    this.#attempts = 0
   }
 
   async unsubscribe(channel: string): Promise<void> {
@@ -104,7 +108,10 @@ class NodeRedisSubscriber implements SubscriberPort {
   drop(reason: Error): void {
     this.#end()
     this.#listener?.onDown(reason)
-    if (!this.#isClosed) this.#retry = setTimeout(() => this.connect(), RECONNECT_MS).unref()
+    if (this.#isClosed) return
+    clearTimeout(this.#retry)
+    const pauseMs = Math.min(RECONNECT_FIRST_MS * 2 ** this.#attempts++, RECONNECT_LAST_MS)
+    this.#retry = setTimeout(() => this.connect(), pauseMs).unref()
   }
 
   close(): Promise<void> {

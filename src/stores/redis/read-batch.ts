@@ -14,6 +14,8 @@ export interface RawRead extends ReadNames {
   readonly parent: Buffer | null
   /** The same Buffer for all reads of a batch. */
   readonly watermark: Buffer | null
+  /** When they were sent, in milliseconds of `performance.now()`. */
+  readonly askedAt: number
 }
 
 export interface ReadBatchOptions {
@@ -33,7 +35,7 @@ interface Read extends ReadNames {
   reject: (error: unknown) => void
 }
 
-/** One MGET in the making: keys are added until the tick ends. */
+/** One MGET in the making: keys are added until it is sent. */
 interface Batch {
   readonly keys: string[]
   readonly positions: Map<string, number>
@@ -41,13 +43,17 @@ interface Batch {
 }
 
 /**
- * Gathers reads. `process.nextTick` runs after the microtasks of the moment, so everybody who was woken by one reply
- * from Redis and reads again shares the next MGET; a lone caller waits for nothing. Who asks for the same entry in one
- * tick shares it whole: it is fetched, checked and decoded once.
+ * Gathers reads. While none is in flight they are sent at the end of the tick, behind the microtasks of the moment: a
+ * lone caller waits for nothing, and everybody who was woken by one reply from Redis shares the next MGET. While one is
+ * in flight they are sent when the event loop has gone once around: HTTP requests arrive each in a tick of its own, and
+ * a write to Redis for each of them is a sixth of what a hit costs.
+ *
+ * Who asks for the same entry meanwhile shares it whole: it is fetched, checked and decoded once.
  */
 export class ReadBatch {
   readonly #options: ReadBatchOptions
   #open: Batch | undefined
+  #inFlight = 0
 
   constructor(options: ReadBatchOptions) {
     this.#options = options
@@ -76,25 +82,34 @@ export class ReadBatch {
 
   #begin(): Batch {
     const batch: Batch = { keys: [], positions: new Map(), reads: new Map() }
-    process.nextTick(() => {
-      this.#open = undefined
-      this.#options.send(['MGET', ...batch.keys, this.#options.watermarkKey]).then(
-        (reply) => this.#settle(batch, reply as readonly (Buffer | null)[]),
-        (error: unknown) => {
-          for (const read of batch.reads.values()) read.reject(error)
-        },
-      )
-    })
+    if (this.#inFlight === 0) process.nextTick(() => this.#flush(batch))
+    else setImmediate(() => this.#flush(batch))
     return batch
   }
 
-  #settle({ reads }: Batch, replies: readonly (Buffer | null)[]): void {
+  #flush(batch: Batch): void {
+    this.#open = undefined
+    this.#inFlight++
+    const askedAt = performance.now()
+    this.#options.send(['MGET', ...batch.keys, this.#options.watermarkKey]).then(
+      (reply) => {
+        this.#inFlight--
+        this.#settle(batch, reply as readonly (Buffer | null)[], askedAt)
+      },
+      (error: unknown) => {
+        this.#inFlight--
+        for (const read of batch.reads.values()) read.reject(error)
+      },
+    )
+  }
+
+  #settle({ reads }: Batch, replies: readonly (Buffer | null)[], askedAt: number): void {
     const watermark = replies.at(-1)!
     for (const { id, parentId, position, parentPosition, resolve, reject } of reads.values()) {
       const entry = replies[position]!
       const parent = parentPosition === undefined ? null : replies[parentPosition]!
       try {
-        resolve(this.#options.judge({ id, parentId, entry, parent, watermark }))
+        resolve(this.#options.judge({ id, parentId, entry, parent, watermark, askedAt }))
       } catch (error) {
         reject(error)
       }

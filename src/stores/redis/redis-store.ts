@@ -5,6 +5,7 @@
  */
 import type { Clock } from '../../clock.ts'
 import { STAMP_BYTES, readEntryId, type Codec } from '../../codec/codec.ts'
+import { within } from '../../deadline.ts'
 import type { Entry, EntryDraft } from '../../entry.ts'
 import { CacheException } from '../../exceptions.ts'
 import { newEpoch, newToken } from '../../token.ts'
@@ -115,15 +116,17 @@ export class RedisStore implements Store {
         // Its own message is no news here, and a load that should have been fenced may have been kept meanwhile.
         this.#tier?.onRemoved(ids)
       },
-      invalidate: (stamps, soft) => this.#invalidate(stamps, { soft }),
+      invalidate: (stamps, how) => this.#invalidate(stamps, how),
     })
     connection.greet({
       say: () => {
-        const keys = this.#keys([META])
+        const keys = this.#keys([META, HOLDS])
         const args = [this.#call(), options.onFailover === 'invalidate' ? '1' : '']
         return ['EVAL', GREET.lua, String(keys.length), ...keys, ...args]
       },
       onRefused: (cause) => onFault(new CacheException(UNKNOWN_SERVER, { cause })),
+      // What is heard there is no news either.
+      onUnserved: (reason) => this.#coherence?.reconnect(reason),
     })
   }
 
@@ -146,7 +149,8 @@ export class RedisStore implements Store {
       this.#listener?.onBytes(bytes.length, 0)
       const entry = await this.#reader.entry(bytes, id, this.#mirror.parse(watermark))
       const isChild = options.parentId !== undefined
-      if (entry !== undefined && (!isChild || entry.parentId === parentEntryId.toString('hex'))) {
+      const isOfParent = !isChild || entry?.parentId === parentEntryId.toString('hex')
+      if (entry !== undefined && isOfParent && !this.#isDoomed(entry, id, options.parentId)) {
         return { outcome: 'hit', entry }
       }
       // What stands there is of no use: ask again, for the right to replace it.
@@ -220,7 +224,7 @@ export class RedisStore implements Store {
       // Every process either hears of it before its knowledge is older than that, or stops to serve from its memory.
       if (options.strict === true) await wholly(stalenessMs)
     } catch (error) {
-      this.#undelivered.addStamps(stamps, options.soft === true)
+      this.#undelivered.addStamps(stamps, options)
       throw error
     }
   }
@@ -238,9 +242,11 @@ export class RedisStore implements Store {
   }
 
   /** How an entry stands that was kept in memory; undefined if what is known of invalidations is not current. */
-  judge(entry: Entry): Validity | undefined {
-    const isCurrent = this.#undelivered.isEmpty && this.#coherence?.isCurrent() === true
-    return isCurrent ? this.#mirror.judgeKept(entry) : undefined
+  judge(entry: Entry, id: string, parentId: string | undefined): Validity | undefined {
+    // Out of reach is not current; refused is what was named, and nothing else.
+    const isDelivered = this.#undelivered.isEmpty || this.#undelivered.isRefused
+    if (!isDelivered || this.#coherence?.isCurrent() !== true) return undefined
+    return this.#isDoomed(entry, id, parentId) ? undefined : this.#mirror.judgeKept(entry)
   }
 
   ping(): Promise<boolean> {
@@ -257,13 +263,26 @@ export class RedisStore implements Store {
     await this.connection.close()
   }
 
-  #entryIn({ id, parentId, entry: bytes, parent, watermark }: RawRead): MaybePromise<Entry | undefined> {
+  #entryIn({ id, parentId, entry: bytes, parent, watermark, askedAt }: RawRead): MaybePromise<Entry | undefined> {
     if (bytes === null || (parentId !== undefined && parent === null)) return undefined
     this.#listener?.onBytes(bytes.length, 0)
     const entry = this.#reader.entry(bytes, id, this.#mirror.parse(watermark))
-    if (parent === null) return entry
-    const parentEntryId = readEntryId(parent)
-    return entry instanceof Promise ? entry.then((it) => childOf(parentEntryId, it)) : childOf(parentEntryId, entry)
+    const parentEntryId = parent === null ? undefined : readEntryId(parent)
+    const isOf = (it: Entry | undefined): Entry | undefined => {
+      if (it === undefined || this.#isDoomed(it, id, parentId)) return undefined
+      return parentEntryId === undefined || it.parentId === parentEntryId ? it : undefined
+    }
+    if (!(entry instanceof Promise)) return isOf(entry)
+    // It takes a SYNC to judge it.
+    return within(entry, { since: askedAt, budgetMs: this.connection.commandTimeoutMs }).then(isOf)
+  }
+
+  /** True for what was to be invalidated, though Redis does not know it yet. */
+  #isDoomed({ tags }: Entry, id: string, parentId: string | undefined): boolean {
+    if (this.#undelivered.isEmpty) return false
+    return (
+      this.#undelivered.concerns(id, tags) || (parentId !== undefined && this.#undelivered.concerns(parentId, tags))
+    )
   }
 
   /** How long the memory of other processes may lag behind, in milliseconds. */
@@ -347,9 +366,4 @@ export class RedisStore implements Store {
   #call(): string {
     return newEpoch() + this.#origin
   }
-}
-
-/** The entry, if it hangs on that parent. */
-function childOf(parentEntryId: string, entry: Entry | undefined): Entry | undefined {
-  return entry?.parentId === parentEntryId ? entry : undefined
 }

@@ -1,28 +1,31 @@
 /** What a failed command becomes: an error reply of Redis, or the fault of a connection. Never with arguments in it. */
-import { CacheException, RedisConnectionError } from '../../exceptions.ts'
-
-/** Redis answered with an error; `replyCode` is its first word: `WRONGTYPE`, `OOM`, `NOSCRIPT`, `READONLY`, `ERR`. */
-export class RedisReplyError extends CacheException {
-  readonly replyCode: string
-
-  constructor(message: string, replyCode: string) {
-    super(message)
-    this.replyCode = replyCode
-  }
-}
+import { RedisConnectionError, RedisReplyError, type CacheException } from '../../exceptions.ts'
 
 /** An error reply begins with its code; errors of Node and of the clients do not. */
 const REPLY_CODE = /^([A-Z][A-Z0-9]+) /
 
-/** Redis is there and serves nobody, or not us. */
-const UNAVAILABLE = new Set(['LOADING', 'MASTERDOWN', 'CLUSTERDOWN', 'NOAUTH', 'WRONGPASS'])
+/** Redis 6 wraps what a script was refused: `ERR Error running script (call to f_...): @user_script: 1: -READONLY ...`. */
+const SCRIPT_REPLY_CODE = /^ERR Error running script .*?: -?([A-Z][A-Z0-9]+) /s
+
+/** Redis is there and serves nobody, or not us; a replica takes no writes, and what it has to read may be out of date. */
+const UNAVAILABLE = new Set(['LOADING', 'MASTERDOWN', 'CLUSTERDOWN', 'NOAUTH', 'WRONGPASS', 'READONLY'])
 
 /** "unknown command 'X', with args beginning with: ..." quotes what may be a cached value. */
 const QUOTED_ARGUMENTS = /,? with args beginning with:.*$/s
 
+/** The code of an error reply; undefined if the error is none. */
+function replyCodeOf({ message }: Error): string | undefined {
+  return (SCRIPT_REPLY_CODE.exec(message) ?? REPLY_CODE.exec(message))?.[1]
+}
+
+/** True if a server answered that it does not serve us: not what we ask for, but everything. */
+export function isUnserved(error: Error): boolean {
+  return UNAVAILABLE.has(replyCodeOf(error) ?? '')
+}
+
 /** The exception for a command that failed. */
 export function toException(error: Error, command: string, redis: string): CacheException {
-  const replyCode = REPLY_CODE.exec(error.message)?.[1]
+  const replyCode = replyCodeOf(error)
   if (replyCode === undefined) {
     const cause = withoutArguments(error)
     return new RedisConnectionError(`${redis} was lost before it answered ${command}: ${reasonOf(cause)}`, { cause })

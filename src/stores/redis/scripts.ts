@@ -282,24 +282,37 @@ return redis.call('PEXPIRE', KEYS[4], ARGV[4])
  */
 const YOUTH_MS = 500
 
+/** Beyond so many names on hold everything is, until the last of them ends. */
+const MAX_HOLDS = 10_000
+
 /**
- * INVALIDATE: give each name a new stamp, and for `holdMs` refuse all fills that bear one of them.
+ * INVALIDATE: give each name a new stamp, and for `holdMs` refuse all fills that bear one of them. A full Redis takes it
+ * too: what it adds is bounded, and a script whose first write takes something away is let finish.
  *
  * KEYS w t x holds · ARGV call, stampsMs, '~' (soft) or '', holdMs, names...
  * Forgets the stamps that are older than stampsMs or too many, at most 100 more than it gives; the floor rises to them.
  * Replies `[epoch, before, seq, floor, staleness]`: the seq until then, and the longest that anybody's L1 may lag (ms).
  */
 export const INVALIDATE: Script = defineScript(`${PRELUDE}
-local epoch, floor, seq, staleness = watermark()
 local time = now()
+local swept = redis.pcall('ZREMRANGEBYSCORE', KEYS[4], '-inf', text(time))
+-- nothing of ours stands there, and it must not keep anybody from invalidating
+if type(swept) == 'table' and string.find(swept.err, 'WRONGTYPE', 1, true) then redis.call('DEL', KEYS[4]) end
+local epoch, floor, seq, staleness = watermark()
 local stamped = math.max(time, seq + 1)
 local holdMs = tonumber(ARGV[4])
-if holdMs > 0 then redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', text(time)) end
 for i = 5, #ARGV do
   redis.call('ZADD', T, text(stamped), ARGV[3] .. ARGV[i])
   if holdMs > 0 then redis.call('ZADD', KEYS[4], 'GT', text(time + holdMs * 1000), ARGV[i]) end
 end
-if holdMs > redis.call('PTTL', KEYS[4]) then redis.call('PEXPIRE', KEYS[4], holdMs) end
+if holdMs > 0 then
+  local last = redis.call('ZRANGE', KEYS[4], -1, -1, 'WITHSCORES')[2]
+  if redis.call('ZCARD', KEYS[4]) > ${MAX_HOLDS} then
+    redis.call('DEL', KEYS[4])
+    redis.call('ZADD', KEYS[4], last, '*')
+  end
+  redis.call('PEXPIRE', KEYS[4], text(math.ceil((tonumber(last) - time) / 1000)))
+end
 
 local horizon = time - tonumber(ARGV[2]) * 1000
 local excess = redis.call('ZCARD', T) - ${MAX_STAMPS}
@@ -327,17 +340,32 @@ return reply
 `)
 
 /**
- * GREET: the first thing said on every new connection, before any read. Another server answers than before (restart,
- * failover): it may have forgotten invalidations, so a new epoch begins. KEYS w t x meta · ARGV call, '1' (or '': trust).
+ * GREET: the first thing said on every new connection; nothing is read before it was answered. Another server answers
+ * than before (restart, failover): it may have forgotten invalidations, so a new epoch begins.
+ *
+ * KEYS w t x meta holds · ARGV call, '1' (or '': trust). Replies 0 (the same server) or 1 (another one); `READONLY` on a
+ * replica, whatever it knows; `NOPERM` if the server does not say which one it is.
  */
 export const GREET: Script = defineScript(`${PRELUDE}
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-local known = redis.call('HGET', KEYS[4], 'run')
-if not run or known == run then return 0 end
-redis.call('HSET', KEYS[4], 'run', run)
--- nor is it known whether an unknown one (FLUSHALL forgot it) is the same
+-- any write tells a replica; this one takes nothing away, and after it a full Redis lets the others pass
+local probe = redis.pcall('ZREMRANGEBYSCORE', KEYS[5], '-inf', text(now()))
+if type(probe) == 'table' and string.find(probe.err or '', 'READONLY', 1, true) then
+  return redis.error_reply("READONLY it is a replica that takes no writes")
+end
 if ARGV[2] ~= '1' then return 0 end
+
+local info = redis.pcall('INFO', 'server')
+local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
+if not run then return redis.error_reply('NOPERM INFO: ' .. (type(info) == 'table' and info.err or 'no run_id')) end
+if peek('HGET', KEYS[4], 'run') == run then return 0 end
+
+-- nor is it known whether an unknown one (FLUSHALL forgot it) is the same. First of all nothing is valid any more:
+-- whatever fails after this, nothing comes back
 redis.call('DEL', W)
+if type(redis.pcall('HSET', KEYS[4], 'run', run)) == 'table' then
+  redis.call('DEL', KEYS[4])
+  redis.call('HSET', KEYS[4], 'run', run)
+end
 watermark()
 return 1
 `)

@@ -65,6 +65,11 @@ export class Subscriber implements PortListener {
     await this.#port.close()
   }
 
+  /** Ends the connection and makes a new one, which may lead elsewhere. */
+  reconnect(reason: Error): void {
+    if (this.#isUp) this.#port.drop(reason)
+  }
+
   onUp(): void {
     this.#isUp = true
     for (const channel of this.#channels.keys()) void this.#subscribe(channel)

@@ -1,29 +1,51 @@
 /**
  * Invalidations that could not be delivered. Their callers were told (they reject), and nothing is forgotten: they are
- * delivered as soon as Redis answers, before anything is read from it. Until then this store reads nothing, so this
- * process does not serve what they concern.
+ * delivered as soon as Redis answers, before anything is read from it. Until then this process does not serve what they
+ * concern: while Redis is out of reach nothing is read from it; while it refuses them (no permission, no disk) the rest
+ * is read, and what bears one of their names counts as not there.
  *
  * Bounded: beyond so many names everything is invalidated instead, which is one name.
  */
+import { RedisReplyError } from '../../exceptions.ts'
 import { EVERYTHING } from '../../key.ts'
 
 const MAX_NAMES = 10_000
 const RETRY_MS = 250
+/** Refused again and again, they are tried at growing intervals, up to this. */
+const LAST_RETRY_MS = 30_000
+/** Holds that end within so long of each other are delivered together, with the end of the last. */
+const HOLD_STEP_MS = 1000
 
 export interface Delivery {
   remove(ids: readonly string[]): Promise<unknown>
-  invalidate(stamps: readonly string[], isSoft: boolean): Promise<unknown>
+  invalidate(stamps: readonly string[], how: { readonly soft: boolean; readonly holdMs: number }): Promise<unknown>
+}
+
+/** Of one name: which addition was the last to name it, and until when it is on hold. */
+interface Waiting {
+  readonly addition: number
+  readonly heldUntil: number
+}
+
+type Names = Map<string, Waiting>
+
+export interface StampsOptions {
+  readonly soft?: boolean
+  readonly holdMs?: number
 }
 
 export class Undelivered {
   readonly #delivery: Delivery
-  /** Names, and which addition was the last to name them. */
-  readonly #ids = new Map<string, number>()
-  readonly #hard = new Map<string, number>()
-  readonly #soft = new Map<string, number>()
+  readonly #ids: Names = new Map()
+  readonly #hard: Names = new Map()
+  readonly #soft: Names = new Map()
   #additions = 0
   #replaying: Promise<void> | undefined
   #retry: NodeJS.Timeout | undefined
+  #refusals = 0
+  /** Until then Redis is not asked again, in milliseconds of `performance.now()`. */
+  #refusedUntil = -Infinity
+  #isClosed = false
 
   constructor(delivery: Delivery) {
     this.#delivery = delivery
@@ -33,55 +55,101 @@ export class Undelivered {
     return this.#ids.size === 0 && this.#hard.size === 0 && this.#soft.size === 0
   }
 
+  /** Redis is there, and refuses them. */
+  get isRefused(): boolean {
+    return this.#refusals > 0
+  }
+
   addIds(ids: readonly string[]): void {
-    this.#add(this.#ids, ids)
+    this.#add(this.#ids, ids, 0)
   }
 
-  addStamps(stamps: readonly string[], isSoft: boolean): void {
-    this.#add(isSoft ? this.#soft : this.#hard, stamps)
+  addStamps(stamps: readonly string[], { soft = false, holdMs = 0 }: StampsOptions): void {
+    this.#add(soft ? this.#soft : this.#hard, stamps, holdMs === 0 ? 0 : performance.now() + holdMs)
   }
 
-  /** Delivers what is left, until nothing is; rejects as long as Redis does not take it. */
+  /** True if the entry under `id`, which bears `tags`, may be one of what is waiting to be invalidated. */
+  concerns(id: string, tags: readonly string[]): boolean {
+    const isNamed = (name: string): boolean => this.#hard.has(name) || this.#soft.has(name)
+    return this.#ids.has(id) || isNamed(EVERYTHING) || tags.some(isNamed)
+  }
+
+  /** Delivers what is left, until nothing is, or Redis refuses it; rejects as long as Redis is out of reach. */
   async replay(): Promise<void> {
-    while (!this.isEmpty) {
+    while (!this.isEmpty && performance.now() >= this.#refusedUntil) {
       this.#replaying ??= this.#deliver().finally(() => (this.#replaying = undefined))
       await this.#replaying
     }
   }
 
   close(): void {
+    this.#isClosed = true
     clearTimeout(this.#retry)
   }
 
-  #add(names: Map<string, number>, added: readonly string[]): void {
+  #add(names: Names, added: readonly string[], heldUntil: number): void {
     const addition = ++this.#additions
-    for (const name of added) names.set(name, addition)
-    if (this.#ids.size + this.#hard.size + this.#soft.size > MAX_NAMES) {
-      for (const one of [this.#ids, this.#hard, this.#soft]) one.clear()
-      this.#hard.set(EVERYTHING, addition)
+    for (const name of added) {
+      names.set(name, { addition, heldUntil: Math.max(heldUntil, names.get(name)?.heldUntil ?? 0) })
     }
+    if (this.#ids.size + this.#hard.size + this.#soft.size > MAX_NAMES) this.#nameEverything(addition)
     this.#scheduleRetry()
+  }
+
+  #nameEverything(addition: number): void {
+    const all = [this.#ids, this.#hard, this.#soft]
+    let heldUntil = 0
+    for (const names of all) {
+      for (const waiting of names.values()) heldUntil = Math.max(heldUntil, waiting.heldUntil)
+      names.clear()
+    }
+    this.#hard.set(EVERYTHING, { addition, heldUntil })
   }
 
   async #deliver(): Promise<void> {
     const last = this.#additions
-    const [ids, hard, soft] = [[...this.#ids.keys()], [...this.#hard.keys()], [...this.#soft.keys()]]
-    if (ids.length > 0) await this.#delivery.remove(ids)
-    if (hard.length > 0) await this.#delivery.invalidate(hard, false)
-    if (soft.length > 0) await this.#delivery.invalidate(soft, true)
+    try {
+      if (this.#ids.size > 0) await this.#delivery.remove([...this.#ids.keys()])
+      for (const soft of [false, true]) {
+        const groups = byHold(soft ? this.#soft : this.#hard, performance.now())
+        for (const [holdMs, names] of groups) await this.#delivery.invalidate(names, { soft, holdMs })
+      }
+    } catch (error) {
+      if (!(error instanceof RedisReplyError)) throw error
+      const pauseMs = Math.min(RETRY_MS * 2 ** this.#refusals++, LAST_RETRY_MS)
+      this.#refusedUntil = performance.now() + pauseMs
+      return
+    }
+    this.#refusals = 0
     // What was added meanwhile stays for the next time, also what is named the second time.
     for (const names of [this.#ids, this.#hard, this.#soft]) {
-      for (const [name, addition] of names) if (addition <= last) names.delete(name)
+      for (const [name, { addition }] of names) if (addition <= last) names.delete(name)
     }
   }
 
   #scheduleRetry(): void {
-    this.#retry ??= setTimeout(() => {
-      this.#retry = undefined
-      const again = (): void => {
-        if (!this.isEmpty) this.#scheduleRetry()
-      }
-      this.replay().then(again, again)
-    }, RETRY_MS).unref()
+    if (this.#isClosed) return
+    this.#retry ??= setTimeout(
+      () => {
+        this.#retry = undefined
+        const again = (): void => {
+          if (!this.isEmpty) this.#scheduleRetry()
+        }
+        this.replay().then(again, again)
+      },
+      Math.max(RETRY_MS, this.#refusedUntil - performance.now()),
+    ).unref()
   }
+}
+
+/** Names by how long they are still to be held; 0: not at all. */
+function byHold(names: Names, now: number): Map<number, string[]> {
+  const groups = new Map<number, string[]>()
+  for (const [name, { heldUntil }] of names) {
+    const leftMs = Math.max(0, Math.ceil((heldUntil - now) / HOLD_STEP_MS) * HOLD_STEP_MS)
+    const group = groups.get(leftMs)
+    if (group === undefined) groups.set(leftMs, [name])
+    else group.push(name)
+  }
+  return groups
 }

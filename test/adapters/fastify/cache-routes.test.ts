@@ -338,6 +338,26 @@ describe('a browser that asks on behalf of another site', () => {
       expect((await call(method, url, { 'sec-fetch-site': site })).statusCode).toBe(200)
   })
 
+  test.each(['http://evil.example', 'http://localhost:81', 'http://localhost.evil.example', 'null', 'file://', 'x'])(
+    'changes nothing by its Origin alone, where it knows no Fetch Metadata: %s',
+    async (origin) => {
+      const { cache, call } = start({ authorize: false })
+      await cache.set('a', 1)
+      for (const [method, url] of CHANGES)
+        expect((await call(method, url, { origin, host: 'localhost:80' })).statusCode).toBe(403)
+      expect([await cache.exists('a'), cache.getStatistics().sets]).toEqual([1, 1])
+    },
+  )
+
+  test.each([
+    ['http://localhost:3000', 'localhost:3000'],
+    ['http://localhost', 'localhost:80'],
+    ['https://localhost', 'LOCALHOST:443'],
+  ])('is one of our own by its Origin: %s at %s', async (origin, host) => {
+    const { call } = start()
+    for (const [method, url] of CALLS) expect((await call(method, url, { origin, host })).statusCode).toBe(200)
+  })
+
   test('a HEAD resets nothing', async () => {
     const { call } = start()
     expect((await call('HEAD', '/cache/reset-stats')).statusCode).toBe(404)

@@ -9,6 +9,7 @@ import type { FastifyInstance } from 'fastify'
 import { describe, expect, test } from 'vitest'
 import { MemoryStore, systemClock, type CacheManager, type Entry } from 'tidemark'
 import { cached, setupCache } from 'tidemark/fastify'
+import { ManualClock } from 'tidemark/testing'
 import { cachesOver, STORES } from '../../helpers/caches.ts'
 import { nextFill } from '../../http/facts.ts'
 import { get, inMemory, listen, makeApp, type RequestHeaders } from './harness.ts'
@@ -69,7 +70,7 @@ describe.each(STORES)('on %s', (kind) => {
       options: { global?: boolean } = {},
       route: object = {},
     ): Promise<{ app: FastifyInstance; cache: CacheManager; used: () => number }> {
-      const cache = caches.create()
+      const cache = caches.create({ clock: new ManualClock() })
       const app = makeApp()
       const counting = countingZlib()
       const register = async (): Promise<unknown> => app.register(compress, { zlib: counting.zlib, ...options })

@@ -1,8 +1,12 @@
 /** What other hooks do to an answer counts: a header from before the handler, one from after it, a failure after it. */
+import type { ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { describe, expect, test } from 'vitest'
 import { cacheBusting, cached } from 'tidemark/fastify'
 import { cachesOver, STORES } from '../../helpers/caches.ts'
-import { get, inTurn, makeCachedApp, summary } from './harness.ts'
+import { get, inMemory, inTurn, makeCachedApp, summary } from './harness.ts'
 
 async function fail(): Promise<never> {
   throw new Error('no')
@@ -38,6 +42,63 @@ describe.each(STORES)('on %s', (kind) => {
     app.get('/', { ...cached(cache, { ttl: 60 }), onSend }, async () => `run ${++runs}`)
     expect(await inTurn(app, ['/', '/'])).toEqual(['MISS run 1', 'MISS run 2'])
     expect((await get(app, '/')).headers['cache-status']).toMatch(/detail=/)
+  })
+
+  test.each([
+    ['private', (reply: FastifyReply) => reply.header('cache-control', 'private')],
+    ['a cookie', (reply: FastifyReply) => reply.header('set-cookie', 'a=1')],
+    ['403', (reply: FastifyReply) => reply.code(403)],
+  ])('%s from a later onSend hook keeps a stream out that has ended before it', async (_what, turn) => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    let runs = 0
+    const onSend = async (_request: unknown, reply: FastifyReply, payload: unknown): Promise<unknown> => {
+      const bytes = await buffer(payload as Readable)
+      turn(reply)
+      return Readable.from([bytes])
+    }
+    const delayed = async (_request: unknown, reply: FastifyReply): Promise<void> => {
+      await new Promise((resolve) => setImmediate(resolve))
+      turn(reply)
+    }
+    app.get('/', { ...cached(cache, { ttl: 60 }), onSend }, async () => Readable.from([`run ${++runs}`]))
+    app.get('/delayed', { ...cached(cache, { ttl: 60 }), onSend: delayed }, async () =>
+      Readable.from([`run ${++runs}`]),
+    )
+    expect(await inTurn(app, ['/', '/', '/delayed', '/delayed'])).toEqual([1, 2, 3, 4].map((run) => `MISS run ${run}`))
+  })
+
+  describe('a hook that writes into the payload in place', () => {
+    const stamp = async (request: FastifyRequest, _reply: unknown, payload: unknown): Promise<unknown> => {
+      if (Buffer.isBuffer(payload)) payload.write(String(request.headers['x-nonce']), payload.indexOf('@@@@@'))
+      return payload
+    }
+    const page = 'nonce=@@@@@'
+
+    test.each([
+      ['a buffer', () => Buffer.from(page)],
+      ['a string', () => page],
+      ['a stream', () => Readable.from([Buffer.from(page)])],
+    ])('writes for its own client only: %s', async (_what, make) => {
+      const cache = caches.create()
+      const app = makeCachedApp(cache)
+      app.get('/', { ...cached(cache, { ttl: 60 }), onSend: stamp }, (_request, reply) =>
+        reply.type('text/plain').send(make()),
+      )
+      await get(app, '/', { 'x-nonce': 'first' })
+      for (const nonce of ['alice', 'bobby', 'carol'])
+        expect(summary(await get(app, '/', { 'x-nonce': nonce }))).toBe(`HIT nonce=${nonce}`)
+    })
+
+    test('so does a hook of the application on hits', async () => {
+      const cache = caches.create()
+      const app = makeCachedApp(cache)
+      app.addHook('onSend', stamp)
+      app.get('/', cached(cache, { ttl: 60 }), () => page)
+      await get(app, '/')
+      for (const nonce of ['alice', 'bobby'])
+        expect(summary(await get(app, '/', { 'x-nonce': nonce }))).toBe(`HIT nonce=${nonce}`)
+    })
   })
 
   test('a name that is stored nothing under is not there', async () => {
@@ -90,9 +151,43 @@ describe.each(STORES)('on %s', (kind) => {
     await expect.poll(async () => summary(await get(app, '/'))).toContain('run 2')
   })
 
+  test('a route may leave HEAD out, though Fastify makes one of it', async () => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    app.get('/', cached(cache, { ttl: 60, methods: ['GET'] }), async () => 'x')
+    await get(app, '/')
+    expect((await app.inject({ method: 'HEAD', url: '/' })).headers).not.toHaveProperty('cache-status')
+    expect(summary(await get(app, '/'))).toBe('HIT x')
+  })
+
   test('a cached route that answers neither GET nor HEAD is refused', () => {
     const cache = caches.create()
     const app = makeCachedApp(cache)
     expect(() => app.post('/', cached(cache, { ttl: 60 }), async () => 1)).toThrow(/cache options of POST \//)
   })
+})
+
+test('where no other hook sees them, stored bytes are sent without a copy', async () => {
+  const cache = inMemory()
+  const app = makeCachedApp(cache)
+  const sent: unknown[] = []
+  app.addHook('onRequest', async (_request, reply) => {
+    const end = reply.raw.end.bind(reply.raw) as (...given: unknown[]) => ServerResponse
+    reply.raw.end = (...given: unknown[]) => {
+      sent.push(given[0])
+      return end(...given)
+    }
+  })
+  app.get('/', cached(cache, { ttl: 60 }), () => 'hello')
+  app.get('/seen', { ...cached(cache, { ttl: 60 }), onSend: async () => undefined }, () => 'hello')
+  for (const [url, isSame] of [
+    ['/', true],
+    ['/seen', false],
+  ] as const) {
+    await get(app, url)
+    sent.length = 0
+    expect(await inTurn(app, [url, url])).toEqual(['HIT hello', 'HIT hello'])
+    expect(sent).toEqual([Buffer.from('hello'), Buffer.from('hello')])
+    expect(sent[0] === sent[1]).toBe(isSame)
+  }
 })

@@ -60,6 +60,20 @@ describe.each(STORES)('on %s', (kind) => {
       expect(summary(await get(app, '/'))).toBe('HIT hello')
     })
 
+    test('is shared where the route says that it does not matter, behind the hooks that look at it', async () => {
+      const cache = caches.create()
+      const app = makeCachedApp(cache)
+      let runs = 0
+      app.addHook('onRequest', async ({ headers }, reply) =>
+        headers.authorization === 'Bearer eve' ? reply.code(403).send('no') : undefined,
+      )
+      app.get('/', cached(cache, { ttl: 60, auth: 'shared' }), () => `run ${++runs}`)
+      expect(summary(await get(app, '/', bearer('alice')))).toBe('MISS run 1')
+      expect(summary(await get(app, '/', bearer('bob')))).toBe('HIT run 1')
+      expect(await inTurn(app, ['/'])).toEqual(['HIT run 1'])
+      expect((await get(app, '/', bearer('eve'))).statusCode).toBe(403)
+    })
+
     test('in any case of its name is one', async () => {
       const app = start({}, whoAmI)
       expect((await get(app, '/', { AUTHORIZATION: 'Bearer alice' })).body).toBe('for Bearer alice')
@@ -104,14 +118,13 @@ describe.each(STORES)('on %s', (kind) => {
       ['a boolean', () => true],
       ['NaN', () => Number.NaN],
       ['a list', () => ['alice']],
-    ])('%s would be everybody, and is refused', async (_, user) => {
+    ])('%s would be everybody: who it is said of is answered without the cache', async (_, user) => {
       const app = start({ user: user as never }, whoAmI)
-      const answer = await get(app, '/')
-      expect(answer.statusCode).toBe(500)
-      expect(answer.json()).toMatchObject({
-        code: 'ERR_CACHE_KEY',
-        message: expect.stringContaining('user: expected a string'),
-      })
+      for (const name of ['alice', 'bob']) {
+        const answer = await get(app, '/', bearer(name))
+        expect(summary(answer)).toBe(`BYPASS for Bearer ${name}`)
+        expect(answer.headers['cache-status']).toBe('tidemark; fwd=bypass; detail=user')
+      }
     })
 
     test('an empty one is nobody', async () => {
@@ -128,6 +141,18 @@ describe.each(STORES)('on %s', (kind) => {
       expect(summary(await get(app, '/', { 'x-user': '8' }))).toBe('MISS mine')
       expect(summary(await get(app, '/', { 'x-user': '7' }))).toBe('HIT mine')
     })
+  })
+
+  test('a host that the route does not name passes by, and fills nothing', async () => {
+    const app = start({ hosts: ['App.test'] }, ({ host }) => `for ${host}`)
+    for (const host of ['app.test', 'APP.TEST:80'])
+      expect(summary(await get(app, '/', { host }))).toBe(`MISS for ${host}`)
+    expect(summary(await get(app, '/', { host: 'app.test' }))).toBe('HIT for app.test')
+    for (let i = 0; i < 2; i++) {
+      const answer = await get(app, '/', { host: 'evil.test' })
+      expect(summary(answer)).toBe('BYPASS for evil.test')
+      expect(answer.headers['cache-status']).toBe('tidemark; fwd=bypass; detail=host')
+    }
   })
 
   describe('cookies', () => {

@@ -1,7 +1,13 @@
 import fastifyRateLimit from '@fastify/rate-limit'
 import Fastify, { type FastifyInstance, type FastifyServerOptions, type LightMyRequestResponse } from 'fastify'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
-import { cached, rateLimit, setupCache, type RateLimitOptions } from '../../../src/adapters/fastify/index.ts'
+import {
+  cached,
+  rateLimit,
+  setupCache,
+  type RateLimitOptions,
+  type RouteRequest,
+} from '../../../src/adapters/fastify/index.ts'
 import type { CacheManager } from '../../../src/cache-manager.ts'
 import { createCache } from '../../../src/create-cache.ts'
 import { CacheConfigurationError } from '../../../src/exceptions.ts'
@@ -96,6 +102,18 @@ describe('what is counted together', () => {
     expect(await from('2001:db8::2'), 'the same /64 network').toBe(429)
   })
 
+  test('a client behind a proxy that tells its port, whatever that is', async () => {
+    const cache = inMemory()
+    const app = makeApp(cache, { trustProxy: '127.0.0.1' })
+    app.get('/', rateLimit(cache, '1/minute'), () => 'hello')
+    const from = async (address: string): Promise<number> =>
+      (await app.inject({ url: '/', headers: { 'x-forwarded-for': address } })).statusCode
+    expect(await from('1.2.3.4:1001')).toBe(200)
+    expect(await from('1.2.3.4:1002')).toBe(429)
+    expect(await from('1.2.3.4')).toBe(429)
+    expect(await from('1.2.3.5:1001')).toBe(200)
+  })
+
   test('behind a proxy that is trusted, the client and not the proxy', async () => {
     const cache = inMemory()
     const app = makeApp(cache, { trustProxy: true })
@@ -153,11 +171,30 @@ describe('what is counted together', () => {
     expect(await statuses(app, ['/1', '/2', '/1'])).toEqual([200, 200, 429])
   })
 
-  test('a key that is no string is an error, not one count for all', async () => {
-    const app = limited('1/minute', { key: () => undefined as unknown as string })
-    const response = await app.inject('/')
-    expect(response.statusCode).toBe(500)
-    expect(response.json()).toMatchObject({ code: 'ERR_CACHE_KEY' })
+  test.each([
+    ['is undefined', () => undefined, /expected a non-empty string, got undefined; the address counts/],
+    ['is empty', () => '', /got ''; the address counts/],
+    ['cannot be made', (request: RouteRequest) => request.params['a']!.trim(), /key of GET \/ failed: TypeError: /],
+  ])(
+    'the address, where the key %s: no request fails for it, none is free, and it is told',
+    async (_, key, message) => {
+      const cache = inMemory()
+      const told: unknown[] = []
+      cache.on('error', (event) => told.push(event))
+      const app = makeApp(cache)
+      app.get('/', rateLimit(cache, '1/minute', { key }), () => 'ok')
+      expect(await statuses(app, ['/', '/'])).toEqual([200, 429])
+      expect((await app.inject({ url: '/', remoteAddress: '10.0.0.1' })).statusCode).toBe(200)
+      const error = expect.objectContaining({ code: 'ERR_CACHE_KEY', message: expect.stringMatching(message) })
+      expect(told[0]).toEqual({ error, route: 'GET /' })
+    },
+  )
+
+  test('who would be skipped, had the function that says so not failed', async () => {
+    const skip = (): boolean => {
+      throw new Error('no')
+    }
+    expect(await statuses(limited('1/minute', { skip }), ['/', '/'])).toEqual([200, 429])
   })
 
   test('nothing that is skipped', async () => {
@@ -196,6 +233,11 @@ describe('mistakes', () => {
     ['a key that is no function', ['1/minute', { key: 'ip' }], /key: expected a function of the request, got 'ip'/],
     ['a skip that is no function', ['1/minute', { skip: true }], /skip: expected a function of the request, got true/],
     ['a count', ['1/minute', { count: 'all' }], /count: expected 'hits' or 'misses', got 'all'/],
+    [
+      'all that is wrong at once',
+      ['hundred', { max: 3, key: 7 }],
+      /got 'hundred'\n.*max: [^]*key: expected a function/,
+    ],
     ['an empty name', ['1/minute', { name: '' }], /name: expected a non-empty string, got ''/],
   ] as const)('%s is refused when the route is written', (_what, [limit, options], message) => {
     const mistake = (): unknown => rateLimit(inMemory(), limit, options as RateLimitOptions)

@@ -44,9 +44,9 @@ export async function startScriptedOrigin(): Promise<ScriptedOrigin> {
     if (answer.breaks === 'in mid-body') {
       response.write(body)
       setTimeout(() => request.socket.destroy(), 20)
-      return
+    } else {
+      response.end(status === 304 || status === 204 ? undefined : body)
     }
-    response.end(status === 304 || status === 204 ? undefined : body)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

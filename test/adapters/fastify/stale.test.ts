@@ -1,4 +1,5 @@
 /** Past its ttl: refreshed behind (`swr`), or standing in for a handler that fails (`grace`). */
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { connect } from 'node:net'
 import { PassThrough, Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -82,6 +83,23 @@ describe.each(STORES)('on %s', (kind) => {
       expect(seen[1]).toMatchObject(headers)
       for (const name of ['authorization', 'cookie', 'x-secret']) expect(seen[1]).not.toHaveProperty(name)
       expect(summary(await get(app, '/', headers))).toBe('HIT in de')
+    })
+
+    test('the refresh does not run in the asynchronous context of whoever was answered', async () => {
+      const { app, clock, cache, add, fill } = start()
+      const who = new AsyncLocalStorage<string>()
+      app.addHook('onRequest', (request, _reply, done) => {
+        const { cookie } = request.headers
+        if (cookie === undefined) done()
+        else who.run(cookie, done)
+      })
+      add('/', { swr: 30 }, () => `for ${who.getStore() ?? 'nobody'}`)
+      await fill('/')
+      clock.advance(70)
+      const filled = nextFill(cache)
+      expect(summary(await get(app, '/', { cookie: 'alice' }))).toBe('STALE for nobody')
+      await filled
+      expect(summary(await get(app, '/'))).toBe('HIT for nobody')
     })
 
     test('no header of a client makes its request a refresh', async () => {

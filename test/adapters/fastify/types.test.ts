@@ -13,6 +13,7 @@ import tidemark, {
   cached,
   cacheBusting,
   createCacheErrorHandler,
+  rateLimit,
   setupCache,
   type RouteRequest,
 } from 'tidemark/fastify'
@@ -64,6 +65,42 @@ test('functions written for a more exact request fit as well', () => {
     user: userOf,
     tags: (request: FastifyRequest<ItemRoute>) => [request.params.id],
   })
+})
+
+test('with the types of the route they see what its handler sees', () => {
+  const cache = inMemory()
+  cached<ItemRoute>(cache, {
+    ttl: 60,
+    key: ({ params, query }) => {
+      expectTypeOf(params).toEqualTypeOf<{ id: string }>()
+      return params.id + query.page.toFixed()
+    },
+    // @ts-expect-error a name that is misspelt
+    tags: ({ params }) => params.idd,
+  })
+  cacheBusting<ItemRoute>(cache, {
+    keys: ({ params }) => params.id,
+    // @ts-expect-error a name that is misspelt
+    tags: ({ params }) => [params.idd],
+  })
+  expect(cache).toBeDefined()
+})
+
+test('a parameter may be the key, though it may be absent (noUncheckedIndexedAccess)', () => {
+  const cache = inMemory()
+  cached(cache, { ttl: 60, key: (request) => request.params.id })
+  cached(cache, { ttl: 60, key: ({ params }) => params.id, tags: ({ params }) => `item:${params.id}` })
+  rateLimit(cache, '1/minute', { key: ({ params }) => params.id })
+  // @ts-expect-error nothing would be invalidated
+  cacheBusting(cache, { keys: ({ params }) => params.id })
+  expect(cache).toBeDefined()
+})
+
+test('one name may stand where a list of them may', () => {
+  const cache = inMemory()
+  cached(cache, { ttl: 60, tags: 'items', vary: 'accept', query: 'page' })
+  const config: FastifyContextConfig = { cache: { ttl: 60, tags: () => 'items', vary: 'accept' } }
+  expect(config).toBeDefined()
 })
 
 test('options that make no sense are refused by the compiler too', () => {

@@ -1,5 +1,6 @@
 /** The same replies from every kind of client, and a user's client stays the user's. */
 import type { EventEmitter } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { Redis } from 'ioredis'
 import { createClient, createCluster } from 'redis'
@@ -192,4 +193,22 @@ test('a connection that is printed shows no password', () => {
   const connection = connections.own({ host: server.host, port: server.port, password: 'open sesame' })
   expect(inspect(connection, { depth: null, showHidden: true })).not.toContain('open sesame')
   expect(connection).toBeInstanceOf(RedisConnection)
+})
+
+test('a node-redis client whose user may not subscribe is duplicated less and less often', async () => {
+  await server.call('ACL', 'SETUSER', 'deaf', 'on', '>secret', '~*', '&*', '+@all', '-subscribe')
+  const { host, port } = server
+  const client = createClient({ socket: { host, port }, username: 'deaf', password: 'secret' })
+  await client.connect()
+  const connection = connections.over(client)
+  const subscriber = connection.subscriber()
+  const listener = { onMessage: () => {}, onSubscribed: () => {}, onLost: () => {} }
+  const connected = async (): Promise<number> =>
+    Number(/total_connections_received:(\d+)/.exec(String(await server.call('INFO', 'stats')))![1])
+  const before = await connected()
+  subscriber.join('channel', listener, 1000)
+  await sleep(1500)
+  expect((await connected()) - before).toBeLessThan(8)
+  await subscriber.leave('channel', listener)
+  client.destroy()
 })

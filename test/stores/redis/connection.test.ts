@@ -38,15 +38,24 @@ describe.each(KINDS)('%s: an error reply', (kind) => {
     expect(await connection.ping()).toBe(true)
   })
 
-  test('of a server without memory, or of a replica, is one too', async () => {
+  test('of a server without memory is one too', async () => {
     const connection = connections.of(kind, server)
     await connection.ping()
     await server.call('CONFIG', 'SET', 'maxmemory', '1')
     await expect(connection.send(['SET', 'a', 'secret'])).rejects.toThrow(/refused SET: OOM/)
     await server.call('CONFIG', 'SET', 'maxmemory', '0')
+  })
+
+  test('of a replica means that this server does not serve us, until it takes writes again', async () => {
+    const connection = connections.of(kind, server)
+    await connection.ping()
     await server.call('REPLICAOF', '127.0.0.1', '1')
-    await expect(connection.send(['SET', 'a', 'secret'])).rejects.toThrow(/refused SET: READONLY/)
+    const failure = connection.send(['SET', 'a', 'secret'])
+    await expect(failure).rejects.toThrow(/did not serve SET: READONLY/)
+    await expect(failure).rejects.toBeInstanceOf(RedisConnectionError)
+    await expect(connection.send(['GET', 'a'])).rejects.toThrow(/cannot be reached: READONLY/)
     await server.call('REPLICAOF', 'NO', 'ONE')
+    await expect.poll(() => connection.send(['SET', 'a', '1']).then(String, () => '')).toBe('OK')
   })
 
   test('shows no argument, printed in full', async () => {

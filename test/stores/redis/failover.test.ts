@@ -1,25 +1,39 @@
 /** Another server than before may have forgotten invalidations: what it holds is not served, unless it is trusted. */
 import { afterEach, describe, expect, test } from 'vitest'
-import { createCache, type CacheManager, type RedisConfig } from 'tidemark'
-import { startRedis, type RedisServer } from '../../helpers/redis.ts'
+import { createCache, RedisConnectionError, type CacheManager, type RedisConfig } from 'tidemark'
+import { startFaultProxy } from 'tidemark/testing'
+import { Connections, KINDS, type Kind } from '../../helpers/connections.ts'
+import { startRedis, type RedisServer, type RedisServerOptions } from '../../helpers/redis.ts'
 
 const SILENT = { info: () => {}, warn: () => {}, error: () => {} }
+const META = 'cache:{#0}m'
 const servers: RedisServer[] = []
 const caches: CacheManager[] = []
+const clients = new Connections()
 
 afterEach(async () => {
   await Promise.all(caches.splice(0).map((cache) => cache.close()))
+  await clients.closeAll()
   await Promise.all(servers.splice(0).map((server) => server.stop()))
 })
 
-async function start(): Promise<RedisServer> {
-  const server = await startRedis()
+async function start(options: RedisServerOptions = {}): Promise<RedisServer> {
+  const server = await startRedis(options)
   servers.push(server)
   return server
 }
 
 function open(server: RedisServer, redis: RedisConfig = {}): CacheManager {
   const cache = createCache({ redis: { url: server.url, ...redis }, logger: SILENT })
+  caches.push(cache)
+  return cache
+}
+
+/** Over a client of each kind; a user's is connected whatever the server then says. */
+function openOver(kind: Kind, server: RedisServer, redis: RedisConfig = {}): CacheManager {
+  if (kind === 'own') return open(server, redis)
+  const client = kind === 'ioredis' ? clients.ioredis(server, { enableReadyCheck: false }) : clients.nodeRedis(server)
+  const cache = createCache({ redis: { client, ...redis }, logger: SILENT })
   caches.push(cache)
   return cache
 }
@@ -52,6 +66,90 @@ describe('a replica that takes over', () => {
     await open(first).set('k', 'old')
     expect(await open(await copyOf(first), { onFailover: 'trust' }).get('k')).toBe('old')
   })
+
+  test('is not trusted though it is full and keeps no note of who it is', async () => {
+    const first = await start()
+    await open(first).set('k', 'old')
+    const copy = await copyOf(first)
+    await copy.call('CONFIG', 'SET', 'maxmemory', '1mb')
+    for (const attempt of ['first', 'later']) {
+      expect(await open(copy).get('k'), attempt).toBeUndefined()
+    }
+  })
+
+  test('is not trusted though something else stands where it is noted who it is', async () => {
+    const first = await start()
+    await open(first).set('k', 'old')
+    const copy = await copyOf(first)
+    await copy.call('SET', META, 'garbage')
+    const cache = open(copy)
+    expect(await cache.get('k')).toBeUndefined()
+    await cache.set('k', 'new')
+    expect(await open(copy).get('k')).toBe('new')
+  })
+})
+
+test.each(KINDS)('%s: a server that still loads its dump is greeted again before anything is read', async (kind) => {
+  const server = await start({ args: ['--key-load-delay', '200', '--loading-process-events-interval-bytes', '1024'] })
+  const cache = openOver(kind, server)
+  await cache.set('k', 'old')
+  for (let n = 0; n < 20; n++) await server.call('SET', `filler ${n}`, 'x'.repeat(100_000))
+  await server.call('SAVE')
+  await cache.delete('k')
+  const restarted = server.restart()
+  const seen = new Set<unknown>()
+  const read = async (): Promise<unknown> => {
+    const value = await cache.get('k').catch(() => 'unreachable')
+    seen.add(value)
+    return value
+  }
+  await expect.poll(read, { interval: 5, timeout: 10_000 }).toBeUndefined()
+  expect([...seen]).not.toContain('old')
+  await restarted
+})
+
+describe.each(KINDS)('%s: a server that was demoted to a replica', (kind) => {
+  test('serves nobody any more, once it has refused a write, and serves again when it takes writes', async () => {
+    const server = await start()
+    const cache = openOver(kind, server)
+    await cache.set('k', 'old')
+    await server.call('REPLICAOF', server.host, '1')
+    for (const call of [() => cache.set('a', 1), () => cache.get('k'), () => cache.exists('k')]) {
+      await expect(call()).rejects.toBeInstanceOf(RedisConnectionError)
+    }
+    await expect(openOver(kind, server).get('k')).rejects.toThrow(/READONLY/)
+    expect(await cache.getOrSet('k', () => 'loaded')).toBe('loaded')
+    await server.call('REPLICAOF', 'NO', 'ONE')
+    await expect.poll(() => cache.get('k').catch(() => 'unreachable'), { timeout: 5000 }).toBe('old')
+  })
+})
+
+test('a server that was demoted in silence is found out by the health check', async () => {
+  const server = await start()
+  const cache = open(server, { healthCheckInterval: '100ms' })
+  await cache.set('k', 'old')
+  await server.call('REPLICAOF', server.host, '1')
+  await expect.poll(() => cache.get('k').catch(() => 'unreachable')).toBe('unreachable')
+})
+
+test('who was led to the new primary is served by it, also from memory, though the old one keeps its connections', async () => {
+  const [old, next] = [await start(), await start()]
+  const target = { host: old.host, port: old.port }
+  const proxy = await startFaultProxy({ target })
+  const near = { redis: { host: proxy.host, port: proxy.port }, cache: { l1: true }, logger: SILENT }
+  const cache = createCache(near)
+  caches.push(cache)
+  await cache.set('k', 'old')
+  await expect.poll(() => cache.get('k')).toBe('old')
+  await old.call('REPLICAOF', old.host, '1')
+  target.port = next.port
+  await cache.set('k', 'lost').catch(() => undefined)
+  await expect.poll(() => cache.get('k').catch(() => 'unreachable'), { timeout: 5000 }).toBeUndefined()
+  await open(next).set('k', 'new')
+  await expect.poll(() => cache.get('k')).toBe('new')
+  await open(next).set('k', 'newer')
+  await expect.poll(() => cache.get('k')).toBe('newer')
+  await proxy.close()
 })
 
 test('the same server on a new connection keeps its entries', async () => {

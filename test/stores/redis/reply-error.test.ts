@@ -1,8 +1,8 @@
 /** What a failed command says, and what it keeps to itself. */
 import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { CacheException, RedisConnectionError } from '../../../src/exceptions.ts'
-import { RedisReplyError, reasonOf, toException, withoutArguments } from '../../../src/stores/redis/reply-error.ts'
+import { CacheException, RedisConnectionError, RedisReplyError } from '../../../src/exceptions.ts'
+import { reasonOf, toException, withoutArguments } from '../../../src/stores/redis/reply-error.ts'
 
 const convert = (message: string): CacheException => toException(new Error(message), 'SET', 'Redis at a:1')
 
@@ -10,7 +10,6 @@ describe('an error reply', () => {
   test.each([
     ['WRONGTYPE Operation against a key holding the wrong kind of value', 'WRONGTYPE'],
     ["OOM command not allowed when used memory > 'maxmemory'.", 'OOM'],
-    ["READONLY You can't write against a read only replica.", 'READONLY'],
     ['NOSCRIPT No matching script. Please use EVAL.', 'NOSCRIPT'],
     ['NOPERM this user has no permissions', 'NOPERM'],
     ['ERR syntax error', 'ERR'],
@@ -19,7 +18,11 @@ describe('an error reply', () => {
     expect(exception).toBeInstanceOf(RedisReplyError)
     expect(exception).toBeInstanceOf(CacheException)
     expect(exception).not.toBeInstanceOf(RedisConnectionError)
-    expect(exception).toMatchObject({ replyCode, code: 'ERR_CACHE', message: `Redis at a:1 refused SET: ${message}` })
+    expect(exception).toMatchObject({
+      replyCode,
+      code: 'ERR_CACHE_REDIS_REPLY',
+      message: `Redis at a:1 refused SET: ${message}`,
+    })
   })
 
   test.each([
@@ -28,9 +31,20 @@ describe('an error reply', () => {
     'CLUSTERDOWN The cluster is down',
     'NOAUTH Authentication required.',
     'WRONGPASS invalid username-password pair or user is disabled.',
+    "READONLY You can't write against a read only replica.",
+    "ERR Error running script (call to f_6b1b): @user_script:90: @user_script: 90: -READONLY You can't write against a read only replica.",
   ])('that says Redis serves nobody, or not us, is a RedisConnectionError: %s', (message) => {
     expect(convert(message)).toBeInstanceOf(RedisConnectionError)
     expect(convert(message).message).toBe(`Redis at a:1 did not serve SET: ${message}`)
+  })
+
+  test('of a script has the code of what the script was refused, as Redis 6 wraps it', () => {
+    const full = "@user_script: 1: -OOM command not allowed when used memory > 'maxmemory'."
+    const exception = convert(`ERR Error running script (call to f_6b1b): @user_script:1: ${full}`)
+    expect(exception).toMatchObject({ replyCode: 'OOM' })
+    expect(convert('ERR Error running script (call to f_6b1b): @user_script:1: bad')).toMatchObject({
+      replyCode: 'ERR',
+    })
   })
 
   test('that quotes the arguments is cut', () => {

@@ -1,7 +1,8 @@
 /** An invalidation that could not be delivered rejects, is not forgotten, and until it is delivered nothing is served. */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createCache, RedisConnectionError, type CacheManager } from 'tidemark'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { createCache, RedisConnectionError, RedisReplyError, type CacheManager } from 'tidemark'
 import { startFaultProxy, type FaultProxy } from 'tidemark/testing'
+import { Undelivered } from '../../../src/stores/redis/undelivered.ts'
 import { startRedis, type RedisServer } from '../../helpers/redis.ts'
 
 const SILENT = { info: () => {}, warn: () => {}, error: () => {} }
@@ -70,4 +71,101 @@ test('thousands of them are one: everything', async () => {
   await cut.delete('another').catch(() => undefined)
   await proxy.accept()
   await expect.poll(() => whole.get('k'), { timeout: 5000 }).toBeUndefined()
+})
+
+describe('with holdFor', () => {
+  const held = async (): Promise<number> => Number(await server.call('PTTL', 'cache:{#0}h'))
+
+  test('it is delivered with what is left of it', async () => {
+    cutOff()
+    await expect(cut.invalidateTags('t', { holdFor: '1m' })).rejects.toBeInstanceOf(RedisConnectionError)
+    await cut.invalidateTags('t').catch(() => undefined)
+    await proxy.accept()
+    await expect.poll(() => whole.get('k'), { timeout: 5000 }).toBeUndefined()
+    expect(await whole.getOrSet('r', () => 'from a replica that lags', { tags: ['t'] })).toBe(
+      'from a replica that lags',
+    )
+    expect(await whole.get('r')).toBeUndefined()
+    expect(await held()).toBeGreaterThan(50_000)
+    expect(await held()).toBeLessThanOrEqual(60_000)
+  })
+
+  test('it is delivered without, once that is over', async () => {
+    cutOff()
+    await cut.invalidateTags('t', { holdFor: '1ms' }).catch(() => undefined)
+    await proxy.accept()
+    await expect.poll(() => whole.get('k'), { timeout: 5000 }).toBeUndefined()
+    expect(await held()).toBe(-2)
+  })
+})
+
+describe('after close()', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
+  afterEach(() => void vi.useRealTimers())
+
+  test('nothing is tried any more, though a try was under way', async () => {
+    let fail: (error: Error) => void = () => {}
+    const remove = (): Promise<never> => new Promise((_, reject) => (fail = reject))
+    const undelivered = new Undelivered({ remove, invalidate: remove })
+    undelivered.addIds(['k::a'])
+    await vi.runOnlyPendingTimersAsync()
+    undelivered.close()
+    fail(new RedisConnectionError('closed'))
+    await vi.runOnlyPendingTimersAsync()
+    undelivered.addStamps(['t:a'], {})
+    expect(vi.getTimerCount()).toBe(0)
+  })
+})
+
+test('a full Redis takes invalidations, and no entries', async () => {
+  await server.call('CONFIG', 'SET', 'maxmemory', '1mb')
+  await whole.invalidateTags('t', { holdFor: '1s' })
+  expect(await whole.get('k')).toBeUndefined()
+  await whole.delete('k')
+  const failure = whole.set('k', 'new')
+  await expect(failure).rejects.toBeInstanceOf(RedisReplyError)
+  await expect(failure).rejects.toMatchObject({ code: 'ERR_CACHE_REDIS_REPLY', replyCode: 'OOM' })
+})
+
+describe.each([false, true])('refused by Redis, with l1: %s', (l1) => {
+  let limited: CacheManager
+
+  beforeEach(async () => {
+    await server.call('ACL', 'SETUSER', 'limited', 'on', '>secret', '~*', '&*', '+@all')
+    await whole.set('other', 'valid', { tags: ['u'] })
+    const redis = { url: server.url, username: 'limited', password: 'secret' }
+    limited = createCache({ redis, cache: { l1 }, logger: SILENT })
+    for (const key of ['k', 'other']) await expect.poll(() => limited.get(key)).toBeDefined()
+  })
+  afterEach(() => limited.close())
+
+  const allow = (command: string): Promise<unknown> => server.call('ACL', 'SETUSER', 'limited', `+${command}`)
+  const forbid = (command: string): Promise<unknown> => server.call('ACL', 'SETUSER', 'limited', `-${command}`)
+
+  test.each([
+    ['delete', 'del', () => limited.delete('k')],
+    ['invalidateTags', 'zadd', () => limited.invalidateTags('t')],
+  ])('%s rejects, and this process serves all but what it names, until it is delivered', async (_, command, call) => {
+    await forbid(command)
+    await expect(call()).rejects.toBeInstanceOf(RedisReplyError)
+    for (let n = 0; n < 3; n++) {
+      expect(await limited.get('k')).toBeUndefined()
+      expect(await limited.get('other')).toBe('valid')
+      // Without DEL no lease can be ended.
+      if (command === 'del') continue
+      expect(await limited.getOrSet('k', () => `loaded ${n}`, { tags: ['t'] })).toBe(`loaded ${n}`)
+    }
+    await allow(command)
+    await expect.poll(() => whole.get('k'), { timeout: 5000 }).toBeUndefined()
+    await whole.set('k', 'new', { tags: ['t'] })
+    await expect.poll(() => limited.get('k'), { timeout: 5000 }).toBe('new')
+  })
+
+  test('clear rejects, and this process serves nothing until it is delivered', async () => {
+    await forbid('zadd')
+    await expect(limited.clear()).rejects.toBeInstanceOf(RedisReplyError)
+    expect(await limited.getMany(['k', 'other'])).toEqual([undefined, undefined])
+    await allow('zadd')
+    await expect.poll(() => whole.get('other'), { timeout: 5000 }).toBeUndefined()
+  })
 })

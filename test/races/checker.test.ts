@@ -1,0 +1,39 @@
+/** The race checker in short: the library passes it, and what breaks a rule does not. `npm run check:races` is all of it. */
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { MUTANTS } from './checker/mutants.ts'
+import { optionsOf } from './checker/options.ts'
+import { text } from './checker/report.ts'
+import { run } from './checker/run.ts'
+
+/** As much time as it takes on a machine with other things to do; most of it is not used. */
+const AT_MOST_S = 60
+const TIMEOUT = { timeout: 2 * AT_MOST_S * 1000 }
+
+test('over four processes nobody is handed what was invalidated, in the calm and in chaos', TIMEOUT, async () => {
+  const phases = ['calm', 'calm l1', 'mixed', 'mixed l1']
+  const report = await run(optionsOf({ seed: 1, seconds: 10, phases }))
+  expect(report.violations, text(report)).toEqual([])
+  // It has seen what there is to see.
+  expect(report.phases).toBe(phases.length)
+  for (const what of ['reads', 'hits', 'loads', 'fills'] as const) expect(report.counts[what]).toBeGreaterThan(100)
+  expect(Object.keys(report.invalidations).length).toBeGreaterThan(5)
+})
+
+test.each(['token', 'beat'])('the library without its %s is caught', TIMEOUT, async (mutant) => {
+  const report = await run(optionsOf({ seed: 1, seconds: AT_MOST_S, mutant }))
+  expect(report.violations[0], text(report)).toMatchObject({ kind: 'stale' })
+})
+
+test('a cache that has no fence is caught, also with a lock around its loads', TIMEOUT, async () => {
+  for (const contestant of ['naive', 'lock']) {
+    const report = await run(optionsOf({ seed: 1, seconds: 4, contestant, phases: ['calm'] }))
+    expect(report.counts.staleReads, text(report)).toBeGreaterThan(0)
+  }
+})
+
+test('docs/races.md names every mutant', () => {
+  const page = readFileSync(new URL('../../docs/races.md', import.meta.url), 'utf8')
+  const rows = Array.from(page.matchAll(/^\| `([\w-]+)` \| (.+) \|$/gm), ([, name, breaks]) => ({ name, breaks }))
+  expect(rows).toEqual(MUTANTS.map(({ name, breaks }) => ({ name, breaks })))
+})

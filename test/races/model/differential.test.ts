@@ -1,0 +1,200 @@
+/** The model of Redis does what Redis does: the same calls of the same scripts have the same replies and leave the same keys. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import fc from 'fast-check'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startRedis, type RedisServer } from '../../helpers/redis.ts'
+import { bundle } from './bundle.ts'
+import { MUTANTS } from './mutants.ts'
+import { BRIEF_MS, CHANNEL, isBrief, OLD_HEADER, trialCalls, WATERMARK, type TrialCall } from './script-calls.ts'
+import type { ModelReply } from './prelude.ts'
+import { SCRIPTS } from './scripts.ts'
+import type { ModelServer, Sender } from './server.ts'
+
+const RUNS = 40
+
+let server: RedisServer
+let redis: Redis
+let ear: Redis
+let heard: string[]
+let run: string
+
+beforeAll(async () => {
+  server = await startRedis()
+  redis = connect()
+  ear = connect()
+  run = /run_id:(\w+)/.exec(await redis.info('server'))![1]!
+  ear.on('messageBuffer', (_channel: Buffer, message: Buffer) => heard.push(message.toString()))
+  await ear.subscribe(CHANNEL)
+})
+afterAll(async () => {
+  redis.disconnect()
+  ear.disconnect()
+  await server.stop()
+})
+
+function connect(): Redis {
+  return new Redis({ host: server.host, port: server.port, protocol: 2, disableClientInfo: true })
+}
+
+/** A server and the model of it, to which the same is done at the same time of the same clock. */
+class Twins {
+  readonly said: string[] = []
+  readonly #model: ModelServer
+  readonly #sender: Sender = {
+    clock: () => 0,
+    receive: (_channel, message) => {
+      this.said.push(message)
+      // Redis's clock goes on while a script runs: what it does after the birth of an epoch is later.
+      this.#now = this.#later
+    },
+  }
+  #now = 0
+  #later = 0
+
+  constructor(make: typeof ModelServer) {
+    this.#model = new make(() => this.#now)
+    this.#model.execute(this.#sender, ['SUBSCRIBE', CHANNEL])
+  }
+
+  /** Both answers, in one form. */
+  async do(call: TrialCall): Promise<readonly [unknown, unknown]> {
+    const { keyspace } = this.#model
+    if ('command' in call) {
+      const [name, ...args] = call.command
+      this.#now = await time()
+      const real = await settled(async () => redis.callBuffer(name, args.map(bytes)))
+      const model = await settled(() => call.onModel(keyspace))
+      return [typeof real === 'string' ? real : 'done', typeof model === 'string' ? model : 'done']
+    }
+    const { script, keys, args } = 'key' in call ? this.#expire(call) : call
+    const { lua } = SCRIPTS.find(({ name }) => name === script)!
+    const rest = [String(keys.length), ...keys, ...args]
+    // Sent together, executed in this order.
+    const [before, real, after, now] = await Promise.all([
+      redis.get(WATERMARK).catch(() => null),
+      settled(() => redis.callBuffer('EVAL', [lua, ...rest].map(bytes))),
+      redis.get(WATERMARK).catch(() => null),
+      time(),
+    ])
+    ;[this.#now, this.#later] = timesOf(before, after) ?? [now, now]
+    const model = await settled(() => this.#model.execute(this.#sender, ['EVAL', lua, ...rest]))
+    return [comparable(real, script), comparable(model, script)]
+  }
+
+  /** All keys of both, in one form. */
+  async keys(): Promise<readonly [unknown, unknown]> {
+    const names = (await redis.keys('*')).toSorted()
+    this.#now = this.#later = await time()
+    const { keyspace } = this.#model
+    const real = await Promise.all(names.map(dump))
+    const model = keyspace.keys().map((key) => [key, keyspace.dump(key), coarse(keyspace.pttl(key))])
+    const alike = JSON.parse(JSON.stringify(model).replaceAll('"run0"', `"${run}"`)) as Dumped[]
+    return [real.map((one) => withoutMoments(one, this.#now)), alike.map((one) => withoutMoments(one, this.#now))]
+  }
+
+  #expire({ key, lifetime }: { readonly key: string; readonly lifetime: string }) {
+    const stored = this.#model.keyspace.dump(key)
+    const old = typeof stored === 'string' ? stored.slice(0, OLD_HEADER) : 'none'
+    const renewed = `${old.slice(0, -1)}x`
+    const keys = [WATERMARK, WATERMARK.replace(/w$/, 't'), CHANNEL, key]
+    return { script: 'EXPIRE', keys, args: ['epoch-01origin-1', old, renewed, lifetime] } as const
+  }
+}
+
+function bytes(text: string): Buffer {
+  return Buffer.from(text, 'latin1')
+}
+
+async function settled(call: () => unknown): Promise<unknown> {
+  try {
+    return await call()
+  } catch (error) {
+    return `error ${(error as Error).message.split(' ')[0]!}`
+  }
+}
+
+/** Times to live are a little shorter than they were said to be. */
+function comparable(reply: unknown, script: string): unknown {
+  if (Buffer.isBuffer(reply)) return reply.toString('latin1')
+  if (typeof reply === 'number' && (script === 'REMOVE' || script === 'HEADERS')) return coarse(reply)
+  return Array.isArray(reply) ? reply.map((one: ModelReply) => comparable(one, script)) : reply
+}
+
+type Dumped = readonly [key: string, content: unknown, pttl: number]
+
+/** Holds end a while after the moment of a call, which only Redis knows to the microsecond. */
+function withoutMoments([key, content, pttl]: Dumped, now: number): Dumped {
+  if (!key.endsWith('}h') || !Array.isArray(content)) return [key, content, pttl]
+  const pairs = content as readonly (readonly [string, unknown])[]
+  const ends = pairs.map(([name, until]) =>
+    typeof until === 'number' ? [name, coarse((until - now) / 1000)] : [name, until],
+  )
+  return [key, ends, pttl]
+}
+
+/** What is left of a time to live, to ten seconds. */
+function coarse(pttl: number): number {
+  return Math.round(pttl / 10_000) + 0
+}
+
+async function time(): Promise<number> {
+  const [seconds, microseconds] = (await redis.time()) as unknown as [string, string]
+  return Number(seconds) * 1e6 + Number(microseconds)
+}
+
+/** When a script ran, by the floor and the stamp that it made; if it made none it is enough to know it roughly. */
+function timesOf(before: string | null, after: string | null): [atFirst: number, later: number] | undefined {
+  if (after === null) return undefined
+  const [epoch, floor, seq] = after.split(' ')
+  const [epochBefore, , seqBefore] = (before ?? '').split(' ')
+  // A new epoch may bear the old one's name here; in an old one the floor only rises to stamps that were there.
+  const isBorn = epoch !== epochBefore || Number(floor) > Number(seqBefore)
+  if (isBorn) return [Number(floor), Number(seq)]
+  return seq === seqBefore ? undefined : [Number(seq), Number(seq)]
+}
+
+async function dump(key: string): Promise<Dumped> {
+  const type = await redis.type(key)
+  const pttl = coarse(await redis.pttl(key))
+  if (type === 'string') return [key, (await redis.getBuffer(key))!.toString('latin1'), pttl]
+  if (type === 'hash') return [key, Object.entries(await redis.hgetall(key)), pttl]
+  const members = await redis.zrangeBuffer(key, '0', '-1', 'WITHSCORES')
+  const pairs = members.flatMap((member, i) => {
+    return i % 2 === 0 ? [[member.toString('latin1'), Number(members[i + 1]!.toString())]] : []
+  })
+  return [key, pairs, pttl]
+}
+
+async function compare(make: typeof ModelServer, calls: readonly TrialCall[]): Promise<void> {
+  await redis.flushall()
+  await ear.ping()
+  heard = []
+  const twins = new Twins(make)
+  for (const call of calls) {
+    const [real, model] = await twins.do(call)
+    expect(model).toEqual(real)
+    if (isBrief(call)) await sleep(BRIEF_MS + 2)
+  }
+  const [real, model] = await twins.keys()
+  expect(model).toEqual(real)
+  await ear.ping()
+  const parse = (message: string): unknown => JSON.parse(message)
+  expect(twins.said.map(parse)).toEqual(heard.map(parse))
+}
+
+test('the model and Redis reply the same, say the same and keep the same', async () => {
+  const { ModelServer: bundled } = await bundle()
+  const same = fc.asyncProperty(trialCalls, (calls) => compare(bundled, calls))
+  await fc.assert(same, { seed: 1, numRuns: RUNS })
+})
+
+test.each(MUTANTS.filter(({ file }) => file.startsWith('test/')))(
+  'a model where $name is found out',
+  async (mutant) => {
+    const { ModelServer: Mutated } = await bundle(mutant)
+    const same = fc.asyncProperty(trialCalls, (calls) => compare(Mutated, calls))
+    const { failed } = await fc.check(same, { seed: 2, numRuns: 10 * RUNS, endOnFailure: true })
+    expect(failed).toBe(true)
+  },
+)

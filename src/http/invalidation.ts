@@ -21,3 +21,27 @@ export function namedPaths(
     return target.origin === new URL(base).origin ? [target.pathname] : []
   })
 }
+
+/**
+ * Whether some path may belong to both patterns, as routers write them (`/items/:id`, `/files/*`). Where it cannot be
+ * told they may: what is then deleted is looked up by the path itself.
+ */
+export function mayMeet(pattern: string, other: string): boolean {
+  const [one, two] = [segmentsOf(pattern), segmentsOf(other)]
+  for (let i = 0; i < Math.max(one.length, two.length); i++) {
+    const [a, b] = [one[i], two[i]]
+    if (a?.includes('*') === true || b?.includes('*') === true) return true
+    // `:id?` may be missing.
+    if (a === undefined || b === undefined) return (a ?? b)?.endsWith('?') === true
+    if (a !== b && !a.includes(':') && !b.includes(':')) return false
+  }
+  return true
+}
+
+/** Routers may be told to overlook case and superfluous slashes. */
+function segmentsOf(pattern: string): readonly string[] {
+  return pattern
+    .toLowerCase()
+    .split('/')
+    .filter((segment) => segment !== '')
+}

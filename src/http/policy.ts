@@ -4,7 +4,7 @@ import { contentDigest, hasBody } from './content.ts'
 import { hasValidator, isBeyondGuessing, isPublic, lifetimeOf, type ResponseHead } from './freshness.ts'
 import { lineOf, named } from './headers.ts'
 import type { CacheableRequest, Headers } from './message.ts'
-import type { RoutePolicy } from './route-policy.ts'
+import { mayStatusBeStored, type RoutePolicy } from './route-policy.ts'
 
 /** Why a request passes by the cache; undefined if it does not. */
 export function bypassReason(request: CacheableRequest, policy: RoutePolicy): string | undefined {
@@ -75,7 +75,7 @@ export function varyingNames(headers: Headers, before: Headers): readonly string
 }
 
 function isStatusStored(status: number, { statuses }: RoutePolicy): boolean {
-  if (status < 200 || status === 206 || status === 304 || status >= 500) return false
+  if (!mayStatusBeStored(status)) return false
   return statuses === undefined || statuses.has(status)
 }
 

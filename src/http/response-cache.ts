@@ -7,6 +7,7 @@
  * for it run the handler themselves, and for two seconds nobody waits.
  */
 import type { CacheManager } from '../cache-manager.ts'
+import { CacheDeserializationError, describe } from '../exceptions.ts'
 import { assertKey } from '../key.ts'
 import { freshness, type Entry } from '../entry.ts'
 import type { LoadControl, LoadRequest } from '../load-request.ts'
@@ -138,6 +139,7 @@ export class ResponseCache {
     const wishes = heededWishes(request, this.#policy)
     if (wishes?.noStore === true) return { kind: 'bypass', reason: 'request-no-store' }
     const hit = entry && this.#hit(entry, found)
+    if (entry !== undefined && hit === undefined) this.#reportUnlessResponse(entry, key)
     const selection = {
       request,
       wishes,
@@ -153,6 +155,13 @@ export class ResponseCache {
     this.#count(hit!.isStale ? 'stale' : 'hit', key)
     if (hit!.isStale && wishes?.onlyIfCached !== true && selection.mayRefreshBehind) this.#refresh(found)
     return hit!
+  }
+
+  /** What stands under a response's name and is none was not written by us. */
+  #reportUnlessResponse({ value }: Entry, { key, namespace }: ResponseKey): void {
+    if (decodeResponse(value) !== undefined) return
+    const message = `stored response: expected one, got ${describe(value)}`
+    this.#cache.parts.telemetry.report(new CacheDeserializationError(message, { key, namespace }))
   }
 
   /**

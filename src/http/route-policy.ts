@@ -32,3 +32,14 @@ export interface RoutePolicy {
 /** Statuses whose meaning lasts (RFC 9110 §15.1, without 206 and those that a cache must understand first). */
 export const DEFAULT_STATUSES: readonly number[] = [200, 203, 204, 301, 308, 404, 410]
 export const DEFAULT_MAX_BODY_BYTES: number = 1024 * 1024
+
+/**
+ * Parts and confirmations are no responses of their own here (206, 304), a failure is over before long (5xx), and what
+ * one client is told of its own requests is nobody else's (428, 429 and 431: RFC 6585 §3, §4 and §5 forbid to store them).
+ */
+const NEVER_STORED: ReadonlySet<number> = new Set([206, 304, 428, 429, 431])
+
+/** Whether responses with this status may be stored, if anybody says so. */
+export function mayStatusBeStored(status: number): boolean {
+  return status >= 200 && status < 500 && !NEVER_STORED.has(status)
+}

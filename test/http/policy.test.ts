@@ -115,10 +115,11 @@ describe('a response is stored', () => {
     expect(refusal({}, { status })).toBe(`status-${status}`)
   })
 
-  test('with the statuses of the route, yet never 206, 304 or 5xx', () => {
-    const policy = { statuses: new Set([302, 206, 304, 500]) }
+  test('with the statuses of the route, yet never 206, 304, 5xx, nor what RFC 6585 forbids', () => {
+    const policy = { statuses: new Set([302, 206, 304, 428, 429, 431, 500]) }
     expect(refusal({}, { status: 302, policy })).toBeUndefined()
-    for (const status of [200, 206, 304, 500]) expect(refusal({}, { status, policy })).toBe(`status-${status}`)
+    for (const status of [200, 206, 304, 428, 429, 431, 500])
+      expect(refusal({}, { status, policy })).toBe(`status-${status}`)
   })
 
   test('not with a cookie', () => {

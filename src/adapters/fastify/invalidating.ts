@@ -2,12 +2,12 @@
  * A successful request by an unsafe method makes what is stored of its path out of date, and of the places its answer
  * names (RFC 9111 §4.4), whichever route answers it.
  *
- * Only routes that have a cached one beside them get the hook, wherever it was registered: who they are is known when the
- * application is ready, which is when Fastify takes the hooks over.
+ * Only routes that share a path with a cached one get the hook, wherever it was registered: who they are is known when
+ * the application is ready, which is when Fastify takes the hooks over.
  */
 import type { FastifyReply, FastifyRequest, onSendHookHandler, RouteOptions } from 'fastify'
 import type { CacheManager } from '../../cache-manager.ts'
-import { isUnsafe, namedPaths } from '../../http/invalidation.ts'
+import { isUnsafe, mayMeet, namedPaths } from '../../http/invalidation.ts'
 import { undeliveredText } from './busting.ts'
 import { RequestView, statusOf } from './exchange.ts'
 import { pin } from './pinned-hooks.ts'
@@ -22,22 +22,37 @@ export function noteCached(server: object, url: string, spec: CacheSpec<CacheRou
   cachedRoutes.set(server, routes.set(url, [...(routes.get(url) ?? []), spec]))
 }
 
-/** Gives a route that answers unsafe methods the hook, if there turns out to be a cached one of its URL. */
+/** Gives a route that answers unsafe methods the hook, if there turns out to be a cached one that shares a path with it. */
 export function invalidateBeside(server: object, route: RouteOptions): void {
   if (![route.method].flat().some(isUnsafe)) return
-  const hook = invalidating(server, route.url)
-  pin(route, 'onSend', { first: () => (cachedRoutes.get(server)?.has(route.url) === true ? [hook] : []) })
+  let cached: Cached | undefined
+  const hook = invalidating(() => (cached ??= cachedBeside(server, route.url)))
+  pin(route, 'onSend', {
+    first: () => {
+      const { beside, meeting } = cachedBeside(server, route.url)
+      return beside.length + meeting.length > 0 ? [hook] : []
+    },
+  })
 }
 
-function invalidating(server: object, url: string): onSendHookHandler {
+function invalidating(cached: () => Cached): onSendHookHandler {
   return function invalidate(request, reply, ...[payload, done]) {
     if (!isUnsafe(request.method) || statusOf(reply, payload) >= 400) return done(null, payload)
-    const routes = cachedRoutes.get(server) ?? new Map<string, CacheSpec<CacheRouteOptions>[]>()
-    deliver(namesOf(request, reply, { beside: routes.get(url) ?? [], all: [...routes.values()].flat() }), request).then(
-      () => done(null, payload),
-      done,
-    )
+    deliver(namesOf(request, reply, cached()), request).then(() => done(null, payload), done)
   }
+}
+
+function cachedBeside(server: object, url: string): Cached {
+  const routes = [...(cachedRoutes.get(server) ?? [])]
+  const all = routes.flatMap(([, specs]) => specs)
+  const beside = routes.flatMap(([other, specs]) => (other === url ? specs : []))
+  const meeting = routes.flatMap(([other, specs]) => (other !== url && mayMeet(url, other) ? specs : []))
+  return { beside, meeting: meeting.filter(isNamedByPath), all: all.filter(isNamedByPath) }
+}
+
+/** Under names that a function makes of another route's parameters nothing can be looked up. */
+function isNamedByPath({ options }: CacheSpec<CacheRouteOptions>): boolean {
+  return options.key === undefined
 }
 
 /** What is to be deleted of one namespace of one cache. */
@@ -50,11 +65,13 @@ interface Outdated {
 interface Cached {
   /** Of the same URL. */
   readonly beside: readonly CacheSpec<CacheRouteOptions>[]
-  /** Of the whole application. */
+  /** Of another pattern that may have the same path, and named by it. */
+  readonly meeting: readonly CacheSpec<CacheRouteOptions>[]
+  /** Of the whole application, and named by their paths. */
   readonly all: readonly CacheSpec<CacheRouteOptions>[]
 }
 
-function namesOf(request: FastifyRequest, reply: FastifyReply, { beside, all }: Cached): readonly Outdated[] {
+function namesOf(request: FastifyRequest, reply: FastifyReply, { beside, meeting, all }: Cached): readonly Outdated[] {
   const found = new Map<string, Outdated>()
   const add = ({ cache, options }: CacheSpec<CacheRouteOptions>, names: readonly string[]): void => {
     const namespace = options.namespace ?? cache.ownNamespace
@@ -63,12 +80,10 @@ function namesOf(request: FastifyRequest, reply: FastifyReply, { beside, all }: 
     found.set(id, { cache, namespace, names: [...new Set([...before, ...names])] })
   }
   for (const spec of beside) add(spec, [nameFor(request, spec)])
-  const places = namedPaths(new RequestView(request, {}), [
-    reply.getHeader('location'),
-    reply.getHeader('content-location'),
-  ])
-  // Under names that a function makes they cannot be looked up.
-  if (places.length > 0) for (const spec of all) if (spec.options.key === undefined) add(spec, places)
+  const view = new RequestView(request, {})
+  for (const spec of meeting) add(spec, [view.path])
+  const places = namedPaths(view, [reply.getHeader('location'), reply.getHeader('content-location')])
+  if (places.length > 0) for (const spec of all) add(spec, places)
   return [...found.values()]
 }
 

@@ -16,7 +16,12 @@ import type {
 import type { CacheManager } from '../../cache-manager.ts'
 import { DURATION_FORMAT, parseDuration, type Duration } from '../../duration.ts'
 import { CacheConfigurationError, describe, type ConfigurationFault } from '../../exceptions.ts'
-import { DEFAULT_MAX_BODY_BYTES, DEFAULT_STATUSES, type RoutePolicy } from '../../http/route-policy.ts'
+import {
+  DEFAULT_MAX_BODY_BYTES,
+  DEFAULT_STATUSES,
+  mayStatusBeStored,
+  type RoutePolicy,
+} from '../../http/route-policy.ts'
 import { windowsOf, type TtlLimits } from '../../options.ts'
 
 /** Any Fastify application, over HTTP/1 or HTTP/2, whatever its logger and its type provider: what all of them have. */
@@ -96,7 +101,7 @@ export interface CacheRouteOptions<Request = RouteRequest, Names = readonly stri
    * Fastify learn of it by `app.addHttpMethod('QUERY', { hasBody: true })`. Default: GET and HEAD.
    */
   methods?: readonly ('GET' | 'HEAD' | 'QUERY')[] | undefined
-  /** Statuses that are stored; never 206, 304 or 5xx. Default: 200 203 204 301 308 404 410. */
+  /** Statuses that are stored; never 206, 304, 428, 429, 431 or 5xx. Default: 200 203 204 301 308 404 410. */
   statuses?: readonly number[] | undefined
   /** Larger bodies are not stored, in bytes. Default: 1 MiB. */
   maxBodyBytes?: number | undefined
@@ -174,8 +179,7 @@ const NAMES: Check = {
 }
 const BOOLEAN: Check = { expected: 'true or false', accepts: (value) => typeof value === 'boolean' }
 const FUNCTION: Check = { expected: 'a function of the request', accepts: isFunction }
-const isStatus = (value: unknown): boolean =>
-  Number.isInteger(value) && Number(value) >= 200 && Number(value) < 500 && value !== 206 && value !== 304
+const isStatus = (value: unknown): boolean => Number.isInteger(value) && mayStatusBeStored(Number(value))
 
 const CACHE_CHECKS: Readonly<Record<keyof CacheRouteOptions, Check>> = {
   ttl: { expected: `${DURATION_FORMAT}, above zero`, accepts: (value) => (parseDuration(value) ?? 0) > 0 },
@@ -199,7 +203,10 @@ const CACHE_CHECKS: Readonly<Record<keyof CacheRouteOptions, Check>> = {
     expected: "an array of 'GET', 'HEAD' and 'QUERY'",
     accepts: isListOf((it) => it === 'GET' || it === 'HEAD' || it === 'QUERY'),
   },
-  statuses: { expected: 'an array of statuses from 200 to 499, without 206 and 304', accepts: isListOf(isStatus) },
+  statuses: {
+    expected: 'an array of statuses from 200 to 499, without 206, 304, 428, 429 and 431',
+    accepts: isListOf(isStatus),
+  },
   maxBodyBytes: { expected: 'a whole number above zero', accepts: (it) => Number.isSafeInteger(it) && Number(it) > 0 },
   policy: { expected: "'route' or 'rfc9111'", accepts: (value) => value === 'route' || value === 'rfc9111' },
   cdnCacheControl: BOOLEAN,

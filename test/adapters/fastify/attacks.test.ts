@@ -4,8 +4,10 @@ import { connect } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { describe, expect, test } from 'vitest'
 import { cached, type CacheRouteOptions } from 'tidemark/fastify'
+import { ManualClock } from 'tidemark/testing'
 import { cachesOver, STORES } from '../../helpers/caches.ts'
-import { get, inMemory, inTurn, listen, makeCachedApp, summary } from './harness.ts'
+import { nextFill } from '../../http/facts.ts'
+import { get, inMemory, inTurn, listen, makeCachedApp, makeGate, summary } from './harness.ts'
 
 /** Answers with what it was asked for, so that nobody can be handed anybody else's answer unnoticed. */
 function echoing(app: FastifyInstance, url: string, options: Partial<CacheRouteOptions> = {}): void {
@@ -326,6 +328,104 @@ describe.each(STORES)('on %s', (kind) => {
       'if-modified-since': 'x',
     }
     expect(summary(await get(app, '/', headers))).toBe('HIT run 1')
+  })
+
+  test('queries that nobody declared leave nothing behind in the store, however many there are', async () => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    app.get('/', cached(cache, { ttl: 60, query: [] }), () => 'hello')
+    const size = async (): Promise<unknown> => cache.parts.connection?.send(['DBSIZE'])
+    const filled = nextFill(cache)
+    await get(app, '/')
+    await filled
+    const before = await size()
+    for (let i = 0; i < 1000; i += 50) {
+      const answers = await Promise.all(Array.from({ length: 50 }, (_, j) => get(app, `/?cb=${i + j}`)))
+      expect(new Set(answers.map(summary))).toEqual(new Set(['HIT hello']))
+    }
+    expect([await size(), cache.getStatistics().loads]).toEqual([before, 1])
+  })
+
+  test.each(['route', 'rfc9111'] as const)(
+    'a header of thousands of values makes sixteen variants and no more, with policy %s',
+    async (policy) => {
+      const cache = caches.create()
+      const app = makeCachedApp(cache)
+      const options = policy === 'route' ? { ttl: 60, vary: ['accept-language'] } : { policy }
+      app.get('/', cached(cache, options), ({ headers }, reply) =>
+        reply
+          .headers({ vary: 'accept-language', 'cache-control': 'max-age=60' })
+          .send(`in ${headers['accept-language']}`),
+      )
+      const ask = async (i: number): Promise<string> => {
+        const answer = await get(app, '/', { 'accept-language': `x-${i}` })
+        expect(answer.body).toBe(`in x-${i}`)
+        return String(answer.headers['cache-status'])
+      }
+      const stored: string[] = []
+      // In turn, so that each knows of those before.
+      for (let i = 0; i < 16; i++) {
+        const filled = nextFill(cache)
+        stored.push(await ask(i))
+        await filled
+      }
+      expect(new Set(stored)).toEqual(new Set(['tidemark; fwd=uri-miss; stored']))
+      const count = kind === 'memory' ? 10_000 : 2000
+      for (let i = 16; i < count; i += 100) {
+        const found = await Promise.all(Array.from({ length: 100 }, (_, j) => ask(i + j)))
+        expect(new Set(found)).toEqual(new Set(['tidemark; fwd=uri-miss; detail=variants']))
+      }
+      for (let i = 0; i < 16; i++) expect(await ask(i)).toMatch(/^tidemark; hit/)
+    },
+  )
+
+  test('only-if-cached makes nobody run: 504 where there is nothing, or nothing fresh (RFC 9111 §5.2.1.7)', async () => {
+    const clock = new ManualClock()
+    const cache = caches.create({ clock })
+    const app = makeCachedApp(cache)
+    let runs = 0
+    app.get('/', cached(cache, { ttl: 60 }), () => `run ${++runs}`)
+    const headers = { 'cache-control': 'only-if-cached' }
+    const cold = await get(app, '/', headers)
+    expect([cold.statusCode, cold.headers['x-cache'], runs]).toEqual([504, 'MISS', 0])
+    const filled = nextFill(cache)
+    await get(app, '/')
+    await filled
+    expect(summary(await get(app, '/', headers))).toBe('HIT run 1')
+    clock.advance(61)
+    expect([(await get(app, '/', headers)).statusCode, runs]).toEqual([504, 1])
+    expect(summary(await get(app, '/'))).toBe('MISS run 2')
+  })
+
+  test('a client that asks for fresh answers again and again makes nobody run', async () => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    let runs = 0
+    app.get('/', cached(cache, { ttl: 60 }), () => `run ${++runs}`)
+    const asked = ['no-cache', 'no-store', 'max-age=0', 'min-fresh=1000000', 'no-cache, no-store, max-age=0']
+    await get(app, '/')
+    for (let i = 0; i < 200; i++) {
+      const headers = { 'cache-control': asked[i % asked.length]!, pragma: 'no-cache' }
+      expect(summary(await get(app, '/', headers))).toBe('HIT run 1')
+    }
+  })
+
+  test('a handler that takes too long is given up, nothing is stored of it, and those who waited run it', async () => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache, { handlerTimeout: 100 })
+    const gate = makeGate()
+    let runs = 0
+    app.get('/', cached(cache, { ttl: 60 }), async () => {
+      if (++runs === 1) await gate.opened
+      return `run ${runs}`
+    })
+    const first = get(app, '/')
+    await expect.poll(() => runs).toBe(1)
+    const other = get(app, '/')
+    expect((await first).statusCode).toBe(503)
+    expect((await other).body).toBe('run 2')
+    gate.open()
+    expect((await get(app, '/')).body).toBe('run 2')
   })
 })
 

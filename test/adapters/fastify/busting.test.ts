@@ -142,6 +142,28 @@ describe.each(STORES)('on %s', (kind) => {
     expect(await inTurn(app, ['/', '/other', '/'])).toEqual(['MISS run 2', 'MISS other', 'MISS run 3'])
   })
 
+  test('an unsafe request makes its own path out of date, whichever pattern answers it (RFC 9111 §4.4)', async () => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    const options = cached(cache, { ttl: 60 })
+    let version = 1
+    const said = (): string => `version ${version}`
+    app.get('/items/:id', options, said)
+    app.get('/pages/*', options, said)
+    const write = (): string => `now ${++version}`
+    app.post('/items/special', write)
+    app.put('/:collection/:id', write)
+    app.post('/other', write)
+    const urls = ['/items/special', '/items/7', '/pages/7']
+    await inTurn(app, urls)
+    await app.inject({ method: 'POST', url: '/other' })
+    expect(await inTurn(app, urls)).toEqual(Array(3).fill('HIT version 1'))
+    await app.inject({ method: 'POST', url: '/items/special' })
+    expect(await inTurn(app, urls)).toEqual(['MISS version 3', 'HIT version 1', 'HIT version 1'])
+    await app.inject({ method: 'PUT', url: '/pages/7' })
+    expect(await inTurn(app, urls)).toEqual(['HIT version 3', 'HIT version 1', 'MISS version 4'])
+  })
+
   test('an uncached route has nothing of it', async () => {
     const cache = caches.create()
     const app = makeCachedApp(cache)

@@ -71,6 +71,26 @@ describe.each(STORES)('on %s', (kind) => {
     )
   })
 
+  test('names that are made up to be run by a browser are JSON, whatever is answered', async () => {
+    const cache = caches.create()
+    const { call } = start({}, cache)
+    const namespace = '"><script>alert(1)</script>'
+    await cache.set('<img src=x onerror=alert(1)>', 1, { namespace })
+    const query = `?namespace=${encodeURIComponent(namespace)}`
+    const answers = [
+      await call('GET', '/cache/stats'),
+      await call('DELETE', `/cache/clear${query}`),
+      await call('DELETE', `/cache/clear${query}&${query.slice(1)}`),
+      await call('DELETE', `/cache/clear${query}`, { 'sec-fetch-site': 'cross-site' }),
+    ]
+    expect(answers.map(({ statusCode }) => statusCode)).toEqual([200, 200, 400, 403])
+    for (const { headers, body } of answers) {
+      expect(headers['content-type']).toMatch(/^application\/json/)
+      expect(() => JSON.parse(body) as unknown).not.toThrow()
+    }
+    expect(answers[0]!.json()).toHaveProperty(['namespaces', namespace])
+  })
+
   test.each(['POST', 'GET'] as const)('%s reset-stats begins to count anew', async (method) => {
     const cache = caches.create()
     const { call } = start({}, cache)

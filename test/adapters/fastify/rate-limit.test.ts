@@ -320,6 +320,20 @@ describe('in Redis', () => {
     )
   })
 
+  test('while it is silent no request feels it: most are answered in less than 50 ms', async () => {
+    const app = start()
+    await app.inject('/items/1')
+    redis.pause()
+    onTestFinished(() => redis.resume())
+    const times: number[] = []
+    for (let i = 0; i < 21; i++) {
+      const startedAt = performance.now()
+      await app.inject(`/items/${i}`)
+      times.push(performance.now() - startedAt)
+    }
+    expect(times.toSorted((one, other) => one - other)[10]).toBeLessThan(50)
+  })
+
   test('with a server that is not there the application starts, and the limit holds', async () => {
     await redis.kill()
     onTestFinished(() => redis.restart())

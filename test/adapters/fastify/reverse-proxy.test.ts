@@ -219,7 +219,7 @@ describe.each(STORES)('on %s', (kind) => {
       ])
     })
 
-    test.each([206, 500, 503, 599])('%d never is', async (status) => {
+    test.each([206, 428, 429, 431, 500, 503, 599])('%d never is (RFC 6585 §4 among others)', async (status) => {
       await play([
         { origin: { status, ...fresh() }, by: 'origin' },
         { origin: fresh(), by: 'origin' },
@@ -320,6 +320,32 @@ describe.each(STORES)('on %s', (kind) => {
           .toSorted(),
       ).toEqual(people)
     })
+  })
+
+  describe('Authorization (§3.5)', () => {
+    const as = (user: string): Record<string, string> => ({ authorization: `Bearer ${user}` })
+
+    test('an answer to a request that bears one is nobody else’s, with or without one', async () => {
+      await play([
+        { headers: as('alice'), origin: fresh(), by: 'origin', body: 'answer 1' },
+        { headers: as('bob'), origin: fresh(), by: 'origin', body: 'answer 2' },
+        { headers: as('alice'), origin: fresh(), by: 'origin', body: 'answer 3' },
+        { origin: fresh(), by: 'origin', body: 'answer 4' },
+        { by: 'cache', body: 'answer 4' },
+        { headers: as('bob'), origin: fresh(), by: 'origin', body: 'answer 5' },
+      ])
+    })
+
+    test.each(['public, max-age=60', 's-maxage=60', 'max-age=60, must-revalidate'])(
+      'unless it says %s',
+      async (field) => {
+        await play([
+          { headers: as('alice'), origin: { headers: { 'cache-control': field } }, by: 'origin', body: 'answer 1' },
+          { headers: as('bob'), by: 'cache', body: 'answer 1' },
+          { by: 'cache', body: 'answer 1' },
+        ])
+      },
+    )
   })
 
   describe('confirmation (§4.3)', () => {

@@ -182,7 +182,11 @@ describe('options that make no sense are refused, with the name of the route and
     [{ ttl: 60, query: [1] }, 'query: expected the name of a parameter, or an array of them, got [1]'],
     [{ ttl: 60, user: 'id' }, "user: expected a function of the request, got 'id'"],
     [{ ttl: 60, methods: ['POST'] }, "methods: expected an array of 'GET', 'HEAD' and 'QUERY', got ['POST']"],
-    [{ ttl: 60, statuses: [500] }, 'statuses: expected an array of statuses from 200 to 499, without 206 and 304'],
+    [
+      { ttl: 60, statuses: [500] },
+      'statuses: expected an array of statuses from 200 to 499, without 206, 304, 428, 429 and 431',
+    ],
+    [{ ttl: 60, statuses: [429] }, 'statuses: expected an array of statuses'],
     [{ ttl: 60, statuses: [206] }, 'statuses: '],
     [{ ttl: 60, maxBodyBytes: 0 }, 'maxBodyBytes: expected a whole number above zero, got 0'],
     [{ ttl: 60, policy: 'rfc' }, "policy: expected 'route' or 'rfc9111', got 'rfc'"],

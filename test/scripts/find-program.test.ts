@@ -1,16 +1,17 @@
-/** Where the tests' redis-server comes from. Unpacking Debian's package is left to machines that need it. */
+/** Where the tests' programs come from. Unpacking Debian's packages is left to machines that need it. */
 import { execFile } from 'node:child_process'
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { findNginx } from '../../scripts/find-nginx.mjs'
 import { find, findRedisServer } from '../../scripts/find-redis.mjs'
 
 let home: string
 
 beforeAll(async () => {
-  home = await mkdtemp(join(tmpdir(), 'tidemark-find-redis-'))
+  home = await mkdtemp(join(tmpdir(), 'tidemark-find-program-'))
 })
 afterAll(() => rm(home, { recursive: true, force: true }))
 
@@ -30,7 +31,7 @@ test('REDIS_SERVER_BIN goes before the PATH', async () => {
 
 test('REDIS_SERVER_BIN that cannot be executed is refused by name', async () => {
   const path = await put('plain', 'redis-server', 0o644)
-  await expect(find({ REDIS_SERVER_BIN: path, PATH: '' })).rejects.toThrow(`REDIS_SERVER_BIN: expected the path`)
+  await expect(find({ REDIS_SERVER_BIN: path, PATH: '' })).rejects.toThrow('REDIS_SERVER_BIN: expected the path')
   await expect(find({ REDIS_SERVER_BIN: '/nowhere', PATH: '' })).rejects.toThrow("got '/nowhere'")
 })
 
@@ -47,4 +48,11 @@ test('the command prints what the function returns', async () => {
   const script = new URL('../../scripts/find-redis.mjs', import.meta.url).pathname
   const { stdout } = await promisify(execFile)(process.execPath, [script])
   expect(stdout.trim()).toBe(await findRedisServer())
+})
+
+test('an nginx is found by NGINX_BIN and on the PATH, too', async () => {
+  const nginx = await put('n', 'nginx')
+  expect(await findNginx({ NGINX_BIN: nginx, PATH: '' })).toBe(nginx)
+  expect(await findNginx({ PATH: join(home, 'n') })).toBe(nginx)
+  await expect(findNginx({ NGINX_BIN: '/nowhere', PATH: '' })).rejects.toThrow('NGINX_BIN: expected the path of nginx')
 })

@@ -5,7 +5,7 @@
  * `policy: 'route'` begins with the route's options, which a response may shorten; `'rfc9111'` goes by the response alone.
  */
 import type { Windows } from '../entry.ts'
-import { deltaSeconds, type Control } from './cache-control.ts'
+import { deltaSeconds, withheldNames, type Control } from './cache-control.ts'
 import { lineOf } from './headers.ts'
 import { parseHttpDate } from './http-date.ts'
 import type { Headers } from './message.ts'
@@ -17,8 +17,18 @@ export interface ResponseHead {
   readonly headers: Headers
 }
 
+/** When a response came, in milliseconds. */
+export interface Arrival {
+  /** Its body has come, too. */
+  readonly now: number
+  /** Its head had come. Default: now. */
+  readonly receivedAt?: number
+  /** How long its handler had taken to make the head. Default: no time. */
+  readonly delayMs?: number
+}
+
 export interface Lifetime {
-  /** Seconds old when it came. */
+  /** Whole seconds old by now. */
   readonly age: number
   readonly windows: Windows
   /** It may not be sent past its ttl unless the handler has confirmed it. */
@@ -41,22 +51,30 @@ const VALIDATING = ['must-revalidate', 'proxy-revalidate', 's-maxage', 'no-cache
 export function lifetimeOf(
   head: ResponseHead,
   control: Control,
-  { policy, now }: { policy: RoutePolicy; now: number },
+  { policy, ...arrival }: Arrival & { readonly policy: RoutePolicy },
 ): Lifetime {
-  const mustValidate = VALIDATING.some((name) => control.directives.has(name))
-  const isRoute = policy.kind === 'route'
-  const age = isRoute ? declaredAge(head.headers) : correctedAge(head.headers, now)
-  const freshMs = isRoute
-    ? Math.min(policy.windows.ttlMs, explicitMs(head.headers, control, now) ?? Infinity)
-    : Math.min(policy.windows.ttlMs, rfcFreshMs(head, control, now))
+  const { directives } = control
+  const mustValidate = VALIDATING.some((name) => directives.has(name))
   const { swrMs, graceMs } = mustValidate ? { swrMs: 0, graceMs: 0 } : staleWindows(control, policy)
-  return { age, mustValidate, windows: { ttlMs: freshMs - age * 1000, swrMs, graceMs } }
+  if (policy.kind === 'route') {
+    const freshMs = Math.min(policy.windows.ttlMs, explicitMs(head.headers, control, arrival.now) ?? Infinity)
+    const age = declaredAge(head.headers)
+    return { age, mustValidate, windows: { ttlMs: freshMs - age * 1000, swrMs, graceMs } }
+  }
+  const { receivedAt = arrival.now } = arrival
+  const ageMs = correctedAgeMs(head.headers, arrival)
+  // What is left of it is what may be too long to be kept here.
+  const ttlMs = Math.min(policy.windows.ttlMs, rfcFreshMs(head, control, receivedAt) - ageMs)
+  return { age: Math.floor(ageMs / 1000), mustValidate, windows: { ttlMs, swrMs, graceMs } }
 }
 
 /** The windows that an entry is kept for: what can be confirmed is of use after it may no longer be sent. */
 export function keptWindows({ windows }: Lifetime, canBeConfirmed: boolean, policy: RoutePolicy): Windows {
   if (policy.kind === 'route' || !canBeConfirmed) return windows
-  return { ...windows, graceMs: Math.max(windows.graceMs, KEPT_TO_VALIDATE_MS) }
+  const { ttlMs, swrMs, graceMs } = windows
+  const keptMs = Math.min(KEPT_TO_VALIDATE_MS, policy.windows.ttlMs)
+  // From now on if it came stale, else from when it will be.
+  return { ttlMs, swrMs, graceMs: Math.max(graceMs, keptMs - Math.min(0, ttlMs) - swrMs) }
 }
 
 /** Whether whoever made it can be asked if it is still right. */
@@ -78,16 +96,16 @@ function staleWindows({ directives }: Control, { kind, windows }: RoutePolicy): 
   if (kind === 'route') return windows
   const swr = deltaSeconds(directives, 'stale-while-revalidate')
   const grace = deltaSeconds(directives, 'stale-if-error')
-  return {
-    swrMs: swr === undefined ? windows.swrMs : Math.min(swr * 1000, windows.ttlMs),
-    graceMs: grace === undefined ? windows.graceMs : Math.min(grace * 1000, windows.ttlMs),
-  }
+  const swrMs = swr === undefined ? windows.swrMs : Math.min(swr * 1000, windows.ttlMs)
+  if (grace === undefined) return { swrMs, graceMs: windows.graceMs }
+  // Both of the origin's words count from the end of its freshness; ours begins where refreshing ends.
+  return { swrMs, graceMs: Math.max(0, Math.min(grace * 1000, windows.ttlMs) - swrMs) }
 }
 
 function rfcFreshMs(head: ResponseHead, control: Control, now: number): number {
   const explicit = explicitMs(head.headers, control, now)
   if (explicit !== undefined) return explicit
-  if (control.directives.has('no-cache') || !mayGuess(head.status, control)) return 0
+  if (!mayGuess(head.status, control)) return 0
   const modifiedAt = dateIn(head.headers, 'last-modified')
   const dateAt = dateIn(head.headers, 'date') ?? now
   if (modifiedAt === undefined) return 0
@@ -95,8 +113,9 @@ function rfcFreshMs(head: ResponseHead, control: Control, now: number): number {
 }
 
 /** Milliseconds that the response itself names; undefined if it names none. `no-cache` is: never without asking. */
-function explicitMs(headers: Headers, { directives, isTargeted }: Control, now: number): number | undefined {
-  if (directives.get('no-cache') === true) return 0
+function explicitMs(headers: Headers, control: Control, now: number): number | undefined {
+  const { directives, isTargeted } = control
+  if (directives.has('no-cache') && withheldNames(control).length === 0) return 0
   const seconds = deltaSeconds(directives, 's-maxage') ?? deltaSeconds(directives, 'max-age')
   if (seconds !== undefined) return seconds * 1000
   if (isTargeted || headers.expires === undefined) return undefined
@@ -112,13 +131,15 @@ function declaredAge(headers: Headers): number {
   return /^\d+$/.test(age) ? Number(age) : Infinity
 }
 
-/** The greater of what Age and what Date say (RFC 9111 §4.2.3); of a list the first, and none that is no number (§5.1). */
-function correctedAge(headers: Headers, now: number): number {
+/**
+ * How old a response is by now (RFC 9111 §4.2.3): what Date or Age say of when its head came, whichever is more, and the
+ * time since. Of a list of Ages the first counts, and none that is no number (§5.1).
+ */
+function correctedAgeMs(headers: Headers, { now, receivedAt = now, delayMs = 0 }: Arrival): number {
   const first = lineOf(headers.age)?.split(',', 1)[0]!.trim() ?? ''
-  const declared = /^\d+$/.test(first) ? Math.min(Number(first), 2 ** 31) : 0
-  const dateAt = dateIn(headers, 'date')
-  const apparent = dateAt === undefined ? 0 : Math.max(0, Math.floor((now - dateAt) / 1000))
-  return Math.max(declared, apparent)
+  const declaredMs = /^\d+$/.test(first) ? Math.min(Number(first), 2 ** 31) * 1000 : 0
+  const apparentMs = Math.max(0, receivedAt - (dateIn(headers, 'date') ?? receivedAt))
+  return Math.max(declaredMs + delayMs, apparentMs) + now - receivedAt
 }
 
 function dateIn(headers: Headers, name: string): number | undefined {
@@ -128,5 +149,6 @@ function dateIn(headers: Headers, name: string): number | undefined {
 
 /** The response says that it may answer authorized requests (RFC 9111 §3.5). */
 export function isPublic({ directives }: Control): boolean {
-  return ['public', 's-maxage', 'must-revalidate'].some((name) => directives.has(name))
+  // What is glued to something else gives nobody anything.
+  return directives.get('public') === true || directives.get('must-revalidate') === true || directives.has('s-maxage')
 }

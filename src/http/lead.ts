@@ -3,16 +3,16 @@ import type { CacheParts } from '../cache-manager.ts'
 import type { Clock } from '../clock.ts'
 import type { LoadControl } from '../load-request.ts'
 import type { MaybePromise } from '../stores/store.ts'
-import { controlOf } from './cache-control.ts'
-import { hasValidator, isPublic, keptWindows, lifetimeOf, type ResponseHead } from './freshness.ts'
-import { storedHeaders } from './headers.ts'
+import { controlOf, OWN_CONTROL, withheldNames } from './cache-control.ts'
+import { hasValidator, isPublic, keptWindows, lifetimeOf, type Arrival, type ResponseHead } from './freshness.ts'
+import { lineOf, storedHeaders } from './headers.ts'
 import type { HandledResponse, Headers } from './message.ts'
 import type { Narrowed } from './narrowed.ts'
 import { packed } from './packed.ts'
 import { refusalReason, varyingNames } from './policy.ts'
 import type { RoutePolicy } from './route-policy.ts'
-import { encodeResponse, type StoredHead, type StoredResponse } from './stored-response.ts'
-import { freshenedHeaders, withheldNames } from './validation.ts'
+import { controllingHeaders, encodeResponse, type StoredHead, type StoredResponse } from './stored-response.ts'
+import { freshenedHeaders } from './validation.ts'
 import { union, withVariant, type Varying } from './vary.ts'
 
 /** Send this. */
@@ -78,11 +78,15 @@ export class Lead {
   /** The encoded response, once it is known; undefined if nothing is to be stored. */
   readonly result: Promise<Buffer | undefined>
   readonly #options: LeadOptions
+  readonly #beganAt: number
+  /** When the head of the response had come. */
+  #receivedAt: number | undefined
   #resolve: ((result: MaybePromise<Buffer | undefined>) => void) | undefined
   #narrowed: Narrowed | undefined
 
   constructor(options: LeadOptions) {
     this.#options = options
+    this.#beganAt = options.clock.now()
     this.id = options.id
     this.forward = options.forward
     this.obstacle = options.obstacle
@@ -112,8 +116,8 @@ export class Lead {
    * @param before the header fields that were there before the handler
    */
   refusal(head: ResponseHead, before: Headers): string | undefined {
-    const { policy, isAuthorized, clock } = this.#options
-    const reason = refusalReason(head, { policy, isAuthorized, before, now: clock.now() })
+    const { policy, isAuthorized } = this.#options
+    const reason = refusalReason(head, { policy, isAuthorized, before, ...this.#arrival() })
     if (reason !== undefined) return reason
     if (this.#variant(head.headers, before) === 'too many') return 'variants'
     return this.#unkeyed(head.headers, before)
@@ -138,7 +142,7 @@ export class Lead {
     before: Headers,
   ): { readonly hit: Hit; readonly refusal: string | undefined; readonly commit: () => void } {
     const previous = this.#options.previous!
-    const headers = freshenedHeaders(previous.headers, told)
+    const headers = freshenedHeaders(controllingHeaders(previous), told)
     const hasOwnTag = previous.hasOwnTag && headers.etag === previous.headers.etag
     const head = { status: previous.status, headers, hasOwnTag }
     const refusal = this.refusal(head, before)
@@ -196,12 +200,20 @@ export class Lead {
       // Under 'route' the id tells them apart by itself: the names are always the same.
       varies: isLearnt ? settled?.names : undefined,
       variant: isLearnt ? settled?.variant : undefined,
+      ownControl: lineOf(headers[OWN_CONTROL]),
     }
   }
 
   #lifetime(head: ResponseHead): ReturnType<typeof lifetimeOf> {
-    const { policy, clock } = this.#options
-    return lifetimeOf(head, controlOf(head.headers, policy.heedsCdn), { policy, now: clock.now() })
+    const { policy } = this.#options
+    return lifetimeOf(head, controlOf(head.headers, policy.heedsCdn), { policy, ...this.#arrival() })
+  }
+
+  /** The head has come when it is first asked about; the body may take its time. */
+  #arrival(): Required<Arrival> {
+    const now = this.#options.clock.now()
+    this.#receivedAt ??= now
+    return { now, receivedAt: this.#receivedAt, delayMs: this.#receivedAt - this.#beganAt }
   }
 
   /** Which variant of its target a response is; undefined if there is only one. */

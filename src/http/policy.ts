@@ -1,7 +1,7 @@
 /** Whether a request may be answered from the cache, and a response stored: the handler may restrict, never widen. */
 import { controlOf, parseCacheControl, type Control } from './cache-control.ts'
 import { contentDigest, hasBody } from './content.ts'
-import { hasValidator, isBeyondGuessing, isPublic, lifetimeOf, type ResponseHead } from './freshness.ts'
+import { hasValidator, isBeyondGuessing, isPublic, lifetimeOf, type Arrival, type ResponseHead } from './freshness.ts'
 import { lineOf, named } from './headers.ts'
 import type { CacheableRequest, Headers } from './message.ts'
 import { mayStatusBeStored, type RoutePolicy } from './route-policy.ts'
@@ -35,13 +35,12 @@ export function wantsRefresh(request: CacheableRequest): boolean {
 }
 
 /** What of a request, and of the time before its handler, decides whether the response may be stored. */
-export interface Circumstances {
+export interface Circumstances extends Arrival {
   readonly policy: RoutePolicy
   /** The request bore an Authorization that the key does not know. */
   readonly isAuthorized: boolean
   /** The header fields that were there before the handler. */
   readonly before: Headers
-  readonly now: number
 }
 
 /** Statuses that a cache of this kind understands in full: it may go by `must-understand` alone (RFC 9111 §5.2.2.3). */
@@ -81,16 +80,15 @@ function isStatusStored(status: number, { statuses }: RoutePolicy): boolean {
 
 function forbiddingWord(
   status: number,
-  { directives, forbidding, isTargeted }: Control,
+  { directives, forbidding }: Control,
   { kind }: RoutePolicy,
 ): string | undefined {
-  if (kind === 'route' || forbidding === undefined) return forbidding
-  // Under 'rfc9111' `no-cache` is stored, and confirmed each time before it is used (RFC 9111 §5.2.2.4).
-  if (forbidding === 'private' || directives.has('private')) return 'private'
-  const isUnderstood = directives.has('must-understand') && UNDERSTOOD.has(status)
-  if ((forbidding === 'no-store' || directives.has('no-store')) && !isUnderstood) return 'no-store'
-  // Somewhere in a field that does not parse.
-  return isTargeted || forbidding !== 'no-cache' || directives.has('no-cache') ? undefined : forbidding
+  if (kind === 'route') return forbidding
+  const isUnderstood = UNDERSTOOD.has(status)
+  if (directives.has('must-understand') && !isUnderstood) return 'must-understand'
+  if (forbidding === 'no-store') return directives.has('must-understand') ? undefined : forbidding
+  // It is stored, and confirmed each time before it is used (RFC 9111 §5.2.2.4); unless the field does not parse.
+  return forbidding === 'no-cache' && directives.has('no-cache') ? undefined : forbidding
 }
 
 function isKeyable(vary: readonly string[], policy: RoutePolicy): boolean {
@@ -102,10 +100,11 @@ function isKeyable(vary: readonly string[], policy: RoutePolicy): boolean {
 }
 
 /** It is fresh, or may be sent stale, or can be confirmed. */
-function isOfUse(response: ResponseHead, control: Control, { policy, now }: Circumstances): boolean {
-  const { ttlMs, swrMs, graceMs } = lifetimeOf(response, control, { policy, now }).windows
+function isOfUse(response: ResponseHead, control: Control, circumstances: Circumstances): boolean {
+  const { policy, now } = circumstances
+  const { ttlMs, swrMs, graceMs } = lifetimeOf(response, control, circumstances).windows
   if (policy.kind === 'route') return ttlMs > 0
   // A status that nobody may guess a lifetime for is not stored without one (RFC 9111 §3).
   if (isBeyondGuessing(response, control, now)) return false
-  return ttlMs > 0 || ttlMs + swrMs + graceMs > 0 || hasValidator(response.headers)
+  return ttlMs + swrMs + graceMs > 0 || hasValidator(response.headers)
 }

@@ -23,7 +23,7 @@ import { bypassReason, isUnkeyedAuthorized } from './policy.ts'
 import { RecentDrops } from './recent-drops.ts'
 import type { RoutePolicy } from './route-policy.ts'
 import { forwardReason, heededWishes, isSelectedBy } from './selection.ts'
-import { decodeResponse, type StoredResponse } from './stored-response.ts'
+import { controllingHeaders, decodeResponse, type StoredResponse } from './stored-response.ts'
 import { LearntNames, variantOf, varyingIn, type Varying } from './vary.ts'
 
 /** Run the handler; the cache has no part in it. */
@@ -322,7 +322,7 @@ export class ResponseCache {
     const response = decodeResponse(value)
     if (response === undefined || (isAuthorized && !response.isPublic) || !isSelectedBy(request, response))
       return undefined
-    const control = controlOf(response.headers, this.#policy.heedsCdn)
+    const control = controlOf(controllingHeaders(response), this.#policy.heedsCdn)
     const { windows } = lifetimeOf(response, control, { policy: this.#policy, now: this.#cache.parts.clock.now() })
     if (windows.ttlMs <= 0) return undefined
     const ttlSeconds = Math.floor(windows.ttlMs / 1000)

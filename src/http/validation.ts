@@ -2,9 +2,8 @@
  * What is stored and no longer fresh may be confirmed by whoever made it (RFC 9111 §4.3): the handler is told of it, asks
  * its origin with its validators, and passes on a 304.
  */
-import type { Control } from './cache-control.ts'
 import { isSameWeakly } from './etag.ts'
-import { lineOf, named } from './headers.ts'
+import { lineOf } from './headers.ts'
 import type { CacheableRequest, Headers } from './message.ts'
 import type { StoredHead } from './stored-response.ts'
 
@@ -52,10 +51,4 @@ export function isConfirmation(told: Headers, stored: Headers, request: Pick<Cac
   const asked = request.header('if-none-match')
   if (asked !== undefined) return asked === storedTag
   return request.header('if-modified-since') === undefined
-}
-
-/** Fields that a response wants left out of what is stored: those that `no-cache="a, b"` names (RFC 9111 §5.2.2.4). */
-export function withheldNames({ directives }: Control): readonly string[] {
-  const names = directives.get('no-cache')
-  return typeof names === 'string' ? named(names) : []
 }

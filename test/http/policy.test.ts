@@ -84,7 +84,7 @@ describe('Authorization', () => {
     },
   )
 
-  test.each(['', 'max-age=60', 'x-public', 'proxy-revalidate'])('and not if it says %j', (field) => {
+  test.each(['', 'max-age=60', 'x-public', 'public@x', 'proxy-revalidate'])('and not if it says %j', (field) => {
     expect(refusal({ 'cache-control': field }, { isAuthorized: true })).toBe('authorization')
     expect(isPublic(controlOf({ 'cache-control': field }))).toBe(false)
   })
@@ -131,6 +131,21 @@ describe('a response is stored', () => {
     expect(refusal({ 'cache-control': 'public, Private' })).toBe('private')
     expect(refusal({ 'cache-control': ['max-age=60', 'no-store'] })).toBe('no-store')
     expect(refusal({ 'cache-control': 'no-cache="x"' })).toBe('no-cache')
+  })
+
+  test('under rfc9111 as the RFC has it: private never, no-store unless it is understood, no-cache to be confirmed', () => {
+    const policy = { kind: 'rfc9111', statuses: undefined } as const
+    const word = (field: string, status = 200): string | undefined =>
+      refusal({ 'cache-control': `${field}, max-age=60`, etag: '"a"' }, { policy, status })
+    expect(word('private="a"')).toBe('private')
+    expect(word('no-store')).toBe('no-store')
+    expect(word('no-cache')).toBeUndefined()
+    expect(word('no-store, must-understand')).toBeUndefined()
+    expect(word('no-store, private, must-understand')).toBe('private')
+    expect(word('must-understand', 499)).toBe('must-understand')
+    expect(word('no-store, must-understand', 499)).toBe('must-understand')
+    expect(word('x', 499)).toBeUndefined()
+    expect(word('x="a, no-cache, y="b"')).toBe('no-cache')
   })
 
   test.each(['*', 'Accept, *', 'cookie', 'Accept-Language', ', origin'])('not if it varies by %j', (vary) => {

@@ -226,12 +226,10 @@ export const capturing: onSendHookHandler = function capture(_request, reply, ..
 /** The last onSend hook of a cached route. */
 export const sealing: onSendHookHandler = function seal(_request, reply, ...[payload, done]) {
   const captured = reply[CAPTURE]
-  if (isCapture(captured)) {
-    const sealed = sealCapture(captured, reply, payload)
-    // It was meant for this cache (RFC 9213 §2.1).
-    if (reply.hasHeader(OWN_CONTROL)) reply.removeHeader(OWN_CONTROL)
-    return done(null, sealed)
-  }
+  const sealed = isCapture(captured) ? sealCapture(captured, reply, payload) : payload
+  // It was meant for this cache (RFC 9213 §2.1), also if that had no part in the answer.
+  if (reply.hasHeader(OWN_CONTROL)) reply.removeHeader(OWN_CONTROL)
+  if (isCapture(captured)) return done(null, sealed)
   if (captured === 'plain' || captured === 'untyped') {
     weakenEncoded(reply)
   } else if (captured === 'not modified') {

@@ -469,6 +469,32 @@ describe.each(STORES)('on %s', (kind) => {
       ])
     })
 
+    test('nor does it where the cache has no part in it', async () => {
+      const origin = fresh({ 'tidemark-cache-control': 'max-age=100' })
+      const expected = { 'tidemark-cache-control': undefined }
+      await play([
+        { method: 'HEAD', origin, by: 'origin', expected },
+        { method: 'POST', origin, by: 'origin', expected },
+        { headers: { range: 'bytes=0-1' }, origin, by: 'origin', expected },
+        { headers: { 'cache-control': 'no-store' }, origin, by: 'origin', expected },
+      ])
+    })
+
+    test('and is in force until another takes its place, also where a 304 says nothing of it', async () => {
+      const headers = { 'tidemark-cache-control': 'max-age=10', 'cache-control': 'no-store', etag: '"a"' }
+      await play([
+        { origin: { headers }, by: 'origin' },
+        { after: 20, origin: { status: 304, headers: { etag: '"a"' } }, by: 'confirmation', body: 'answer 1' },
+        { after: 5, by: 'cache', body: 'answer 1', expected: { 'cache-control': 'no-store' } },
+        {
+          after: 10,
+          origin: { status: 304, headers: { etag: '"a"', 'tidemark-cache-control': 'max-age=100' } },
+          by: 'confirmation',
+        },
+        { after: 50, by: 'cache', body: 'answer 1' },
+      ])
+    })
+
     test('several lines of one name stay several', async () => {
       await play([
         { origin: { headers: { 'cache-control': 'max-age=100', link: ['<a>', '<b>'] } }, by: 'origin' },

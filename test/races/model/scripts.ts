@@ -18,6 +18,7 @@ import { MAX_STAMPS } from '../../../src/stores/watermark.ts'
 import type { Keyspace, Scored } from './keyspace.ts'
 import {
   MAGIC,
+  MAX_HOLDS,
   YOUTH_MS,
   peek,
   peekText,
@@ -102,7 +103,7 @@ function fill(call: Call): ModelReply {
   const lease = peekText(call, leaseKey) ?? ''
   if (lease.slice(0, 8) !== token) return 0
   keyspace.delete(leaseKey)
-  ended(call, lease, entryKey)
+  ended(call, lease, leaseKey)
 
   const [, leaseEpoch, leaseSeq] = /^(\S+) (\d+)/.exec(lease.slice(10)) ?? []
   const seq = Number(leaseSeq)
@@ -128,7 +129,7 @@ function set(call: Call): ModelReply {
   const [, , , entryKey, leaseKey] = keys as [string, string, string, string, string]
   const { epoch, seq } = watermark(call)
   keyspace.set(entryKey, stampOf(epoch, seq) + args[1]!, Number(args[2]))
-  ended(call, peekText(call, leaseKey), entryKey)
+  ended(call, peekText(call, leaseKey), leaseKey)
   keyspace.delete(leaseKey)
   tell(call, ['k', args[0]!.slice(8), idOf(call, entryKey)])
   return 1
@@ -153,7 +154,7 @@ function remove(call: Call): ModelReply {
   for (let i = 3; i < keys.length; i += 2) {
     const [entryKey, leaseKey] = keys.slice(i, i + 2) as [string, string]
     replies.push(...headerOf(call, entryKey))
-    ended(call, peekText(call, leaseKey), entryKey)
+    ended(call, peekText(call, leaseKey), leaseKey)
     keyspace.delete(entryKey, leaseKey)
     removed.push(idOf(call, entryKey))
   }
@@ -179,16 +180,16 @@ function invalidate(call: Call): ModelReply {
   const { keyspace, keys, args } = call
   const [, t, , holds] = keys as [string, string, string, string]
   const [, stampsMs, soft, held, ...names] = args as [string, string, string, string, ...string[]]
-  const { epoch, floor, seq, staleness } = watermark(call)
   const time = call.now()
+  peek(() => forgetHolds(keyspace, holds, time))
+  const { epoch, floor, seq, staleness } = watermark(call)
   const stamped = Math.max(time, seq + 1)
   const holdMs = Number(held)
-  if (holdMs > 0) forgetHolds(keyspace, holds, time)
   for (const name of names) {
     keyspace.zadd(t, soft + name, stamped)
     if (holdMs > 0) hold(keyspace, holds, [name, time + holdMs * 1000])
   }
-  if (holdMs > keyspace.pttl(holds)) keyspace.expire(holds, holdMs)
+  if (holdMs > 0) boundHolds(keyspace, holds, time)
 
   const lowest = prune(call, floor, time - Number(stampsMs) * 1000)
   if (lowest > floor) keyspace.zadd(t, '!', lowest)
@@ -210,6 +211,16 @@ function hold(keyspace: Keyspace, holds: string, [name, until]: Scored): void {
   if (until > (keyspace.zscore(holds, name) ?? 0)) keyspace.zadd(holds, name, until)
 }
 
+/** Beyond so many names everything is on hold; all of them end with the last one. */
+function boundHolds(keyspace: Keyspace, holds: string, time: number): void {
+  const [, last] = keyspace.zrange(holds).at(-1)!
+  if (keyspace.zcard(holds) > MAX_HOLDS) {
+    keyspace.delete(holds)
+    keyspace.zadd(holds, '*', last)
+  }
+  keyspace.expire(holds, Math.ceil((last - time) / 1000))
+}
+
 /** Forgets the oldest stamps; the greatest forgotten one, or the floor. */
 function prune({ keyspace, keys, args }: Call, floor: number, horizon: number): number {
   const t = keys[1]!
@@ -227,12 +238,18 @@ function prune({ keyspace, keys, args }: Call, floor: number, horizon: number): 
 
 function greet(call: Call): ModelReply {
   const { keyspace, keys, args, run } = call
-  const [w, , , meta] = keys as [string, string, string, string]
-  const known = keyspace.hget(meta, 'run')
-  if (known === run) return 0
-  keyspace.hset(meta, 'run', run)
+  const [w, , , meta, holds] = keys as [string, string, string, string, string]
+  // No model of a server is a replica, or refuses INFO.
+  const time = call.now()
+  peek(() => forgetHolds(keyspace, holds, time))
   if (args[1] !== '1') return 0
+
+  if (peek(() => keyspace.hget(meta, 'run')) === run) return 0
   keyspace.delete(w)
+  if (peek(() => keyspace.hset(meta, 'run', run)) === undefined) {
+    keyspace.delete(meta)
+    keyspace.hset(meta, 'run', run)
+  }
   watermark(call)
   return 1
 }

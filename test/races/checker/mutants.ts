@@ -114,7 +114,7 @@ export const MUTANTS: readonly Mutant[] = [
     replacements: [
       {
         file: 'load.ts',
-        text: `return verdict === 'released' ? joined : 'anew'`,
+        text: `return verdict === 'released' || joined === 'alone' ? joined : 'anew'`,
         by: `return verdict === 'unheard of' as string ? 'anew' : joined`,
       },
     ],
@@ -136,7 +136,7 @@ export const MUTANTS: readonly Mutant[] = [
       { file: 'stores/redis/redis-store.ts', text: 'this.#undelivered.addIds(ids)', by: 'void ids' },
       {
         file: 'stores/redis/redis-store.ts',
-        text: 'this.#undelivered.addStamps(stamps, options.soft === true)',
+        text: 'this.#undelivered.addStamps(stamps, options)',
         by: 'void stamps',
       },
     ],

@@ -94,14 +94,14 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'who joined is handed what a fence refused',
     seed: 6,
     file: 'src/load.ts',
-    from: "return verdict === 'released' ? joined : 'anew'",
+    from: "return verdict === 'released' || joined === 'alone' ? joined : 'anew'",
     to: 'return joined',
   },
   {
     name: 'what could not be delivered is forgotten',
     seed: 16,
     file: 'src/stores/redis/undelivered.ts',
-    from: 'for (const name of added) names.set(name, addition)',
-    to: 'if (addition < 0) for (const name of added) names.set(name, addition)',
+    from: 'for (const name of added) {',
+    to: 'for (const name of added.slice(added.length)) {',
   },
 ]

@@ -9,6 +9,15 @@ const SEED = 1
 /** A few seconds; `npm run check:model` for as many as you like. */
 const RUNS = 1000
 
+/**
+ * The rarest of the mutants is found, where its aim points, in some 250 schedules, whatever the seed: a change of the
+ * library moves where, but not beyond this.
+ */
+const MAX_RUNS = 6000
+/** Most are 12 to 21. */
+const MAX_STEPS = 40
+const TIMEOUT = { timeout: 60_000 }
+
 let library: Model
 
 beforeAll(async () => {
@@ -28,9 +37,9 @@ test('a run is the same every time', async () => {
 })
 
 describe.each(MUTANTS)('where $name', (mutant) => {
-  test('somebody is, in a few steps that can be read and replayed', async () => {
+  test('somebody is, in a few steps that can be read and replayed', TIMEOUT, async () => {
     const model = await bundle(mutant)
-    const { found } = await search(model, { seed: mutant.seed, runs: MAX_RUNS })
+    const { found } = await search(model, { seed: SEED, runs: MAX_RUNS, aim: mutant.aim })
     expect(found).toBeDefined()
     const { example, fault, told } = found!
     expect(example.taken.length).toBeLessThanOrEqual(MAX_STEPS)
@@ -40,7 +49,3 @@ describe.each(MUTANTS)('where $name', (mutant) => {
     expect((await replay(library, example)).fault).toBeUndefined()
   })
 })
-
-/** Each of them is found within so many runs of the seed that stands with it. */
-const MAX_RUNS = 120
-const MAX_STEPS = 30

@@ -10,11 +10,11 @@ const SEED = 1
 const RUNS = 1000
 
 /**
- * The rarest of the mutants is found, where its aim points, in some 250 schedules, whatever the seed: a change of the
+ * Over four seeds the slowest search took 743 schedules, most of them far fewer: a change of the
  * library moves where, but not beyond this.
  */
 const MAX_RUNS = 6000
-/** Most are 12 to 21. */
+/** Most are 12 to 21, the longest was 31. */
 const MAX_STEPS = 40
 const TIMEOUT = { timeout: 60_000 }
 

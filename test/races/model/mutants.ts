@@ -7,7 +7,7 @@ import type { Aim } from './program.ts'
 
 export interface Mutant extends Mutation {
   readonly name: string
-  /** Where it shows often. Where nothing is aimed at some show in one of thousands of schedules, here each in some 250. */
+  /** Where it shows often. Without it some show in one of thousands of schedules. */
   readonly aim: Aim
 }
 

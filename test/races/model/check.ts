@@ -10,7 +10,8 @@ const USAGE = `npm run check:model -- [options]
   --seed S       of this seed (by chance)
   --from I       from this run of it on (0)
   --replay JSON  this one schedule, as a failure prints it
-  --mutant TEXT  a library with a rule broken, whose name holds TEXT: it is to be found out; 'all' are all of them`
+  --mutant TEXT  a library with a rule broken, whose name holds TEXT: it is to be found out; 'all' are all of them
+  --aim TEXT     the library as it is, where those mutants show most often`
 
 interface Which {
   readonly seed: number
@@ -18,13 +19,14 @@ interface Which {
   readonly runs: number
 }
 
-/** True if nothing is found. */
-async function check(which: Which, mutant?: Mutant): Promise<boolean> {
-  const model = await bundle(...(mutant === undefined ? [] : [mutant]))
+/** True if nothing is found, in the library or, with a mutant, where that shows, or in the mutant itself. */
+async function check(which: Which, mutant?: Mutant, how: 'mutant' | 'aim' = 'mutant'): Promise<boolean> {
+  const model = await bundle(...(mutant === undefined || how === 'aim' ? [] : [mutant]))
   const startedAt = performance.now()
-  const searched = await search(model, which)
+  const searched = await search(model, { ...which, aim: mutant?.aim })
   process.stdout.write(`${tellSearched(searched, performance.now() - startedAt)}\n`)
-  if (searched.found !== undefined) process.stdout.write(`\n${tellFound(searched.found, mutant?.name)}\n`)
+  const option = mutant === undefined ? '' : ` --${how} '${mutant.name}'`
+  if (searched.found !== undefined) process.stdout.write(`\n${tellFound(searched.found, option)}\n`)
   return searched.found === undefined
 }
 
@@ -44,21 +46,27 @@ export async function main(args: readonly string[]): Promise<boolean> {
       from: { type: 'string', default: '0' },
       replay: { type: 'string' },
       mutant: { type: 'string' },
+      aim: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   })
   if (values.help) return process.stdout.write(`${USAGE}\n`)
-  const { mutant: wanted } = values
-  const mutants = wanted === undefined ? [] : MUTANTS.filter(({ name }) => wanted === 'all' || name.includes(wanted))
+  const mutants = mutantsOf(values.mutant)
   if (values.replay !== undefined) return replayed(JSON.parse(values.replay) as Example, mutants)
 
   const which = { seed: Number(values.seed), from: Number(values.from), runs: Number(values.runs) }
   process.stdout.write(`seed ${which.seed}\n`)
-  if (wanted === undefined) return check(which)
-  let isAllFound = mutants.length > 0
-  for (const mutant of mutants) {
+  if (values.mutant === undefined && values.aim === undefined) return check(which)
+  const how = values.mutant === undefined ? 'aim' : 'mutant'
+  const chosen = how === 'aim' ? mutantsOf(values.aim) : mutants
+  let isAsExpected = chosen.length > 0
+  for (const mutant of chosen) {
     process.stdout.write(`\n${mutant.name}: `)
-    if (await check(which, mutant)) isAllFound = false
+    if ((await check(which, mutant, how)) !== (how === 'aim')) isAsExpected = false
   }
-  return isAllFound
+  return isAsExpected
+}
+
+function mutantsOf(wanted: string | undefined): readonly Mutant[] {
+  return wanted === undefined ? [] : MUTANTS.filter(({ name }) => wanted === 'all' || name.includes(wanted))
 }

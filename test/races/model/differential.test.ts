@@ -6,12 +6,23 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startRedis, type RedisServer } from '../../helpers/redis.ts'
 import { bundle } from './bundle.ts'
 import { MUTANTS } from './mutants.ts'
-import { BRIEF_MS, CHANNEL, isBrief, OLD_HEADER, trialCalls, WATERMARK, type TrialCall } from './script-calls.ts'
+import {
+  BRIEF_MS,
+  CHANNEL,
+  HOLDS,
+  isBrief,
+  OLD_HEADER,
+  STAMPS,
+  trialCalls,
+  WATERMARK,
+  type TrialCall,
+} from './script-calls.ts'
 import type { ModelReply } from './prelude.ts'
 import { SCRIPTS } from './scripts.ts'
 import type { ModelServer, Sender } from './server.ts'
 
-const RUNS = 40
+/** `RUNS=5000` for many. */
+const RUNS = Number(process.env['RUNS'] ?? 40)
 
 let server: RedisServer
 let redis: Redis
@@ -72,9 +83,9 @@ class Twins {
     const rest = [String(keys.length), ...keys, ...args]
     // Sent together, executed in this order.
     const [before, real, after, now] = await Promise.all([
-      redis.get(WATERMARK).catch(() => null),
+      stamps(),
       settled(() => redis.callBuffer('EVAL', [lua, ...rest].map(bytes))),
-      redis.get(WATERMARK).catch(() => null),
+      stamps(),
       time(),
     ])
     ;[this.#now, this.#later] = timesOf(before, after) ?? [now, now]
@@ -87,10 +98,11 @@ class Twins {
     const names = (await redis.keys('*')).toSorted()
     this.#now = this.#later = await time()
     const { keyspace } = this.#model
-    const real = await Promise.all(names.map(dump))
-    const model = keyspace.keys().map((key) => [key, keyspace.dump(key), coarse(keyspace.pttl(key))])
-    const alike = JSON.parse(JSON.stringify(model).replaceAll('"run0"', `"${run}"`)) as Dumped[]
-    return [real.map((one) => withoutMoments(one, this.#now)), alike.map((one) => withoutMoments(one, this.#now))]
+    const real = await Promise.all(names.map((key) => dump(key, this.#now)))
+    const model = keyspace
+      .keys()
+      .map((key) => [key, inOneForm(key, keyspace.dump(key), this.#now), coarse(keyspace.pttl(key))])
+    return [real, JSON.parse(JSON.stringify(model).replaceAll('"run0"', `"${run}"`))]
   }
 
   #expire({ key, lifetime }: { readonly key: string; readonly lifetime: string }) {
@@ -121,18 +133,6 @@ function comparable(reply: unknown, script: string): unknown {
   return Array.isArray(reply) ? reply.map((one: ModelReply) => comparable(one, script)) : reply
 }
 
-type Dumped = readonly [key: string, content: unknown, pttl: number]
-
-/** Holds end a while after the moment of a call, which only Redis knows to the microsecond. */
-function withoutMoments([key, content, pttl]: Dumped, now: number): Dumped {
-  if (!key.endsWith('}h') || !Array.isArray(content)) return [key, content, pttl]
-  const pairs = content as readonly (readonly [string, unknown])[]
-  const ends = pairs.map(([name, until]) =>
-    typeof until === 'number' ? [name, coarse((until - now) / 1000)] : [name, until],
-  )
-  return [key, ends, pttl]
-}
-
 /** What is left of a time to live, to ten seconds. */
 function coarse(pttl: number): number {
   return Math.round(pttl / 10_000) + 0
@@ -143,18 +143,39 @@ async function time(): Promise<number> {
   return Number(seconds) * 1e6 + Number(microseconds)
 }
 
-/** When a script ran, by the floor and the stamp that it made; if it made none it is enough to know it roughly. */
-function timesOf(before: string | null, after: string | null): [atFirst: number, later: number] | undefined {
-  if (after === null) return undefined
-  const [epoch, floor, seq] = after.split(' ')
-  const [epochBefore, , seqBefore] = (before ?? '').split(' ')
-  // A new epoch may bear the old one's name here; in an old one the floor only rises to stamps that were there.
-  const isBorn = epoch !== epochBefore || Number(floor) > Number(seqBefore)
-  if (isBorn) return [Number(floor), Number(seq)]
-  return seq === seqBefore ? undefined : [Number(seq), Number(seq)]
+interface Stamps {
+  readonly watermark: string | null
+  readonly greatest: number
 }
 
-async function dump(key: string): Promise<Dumped> {
+async function stamps(): Promise<Stamps> {
+  const [watermark, [, score]] = await Promise.all([
+    redis.get(WATERMARK).catch(() => null),
+    redis.zrange(STAMPS, '-1', '-1', 'WITHSCORES').catch((): string[] => []),
+  ])
+  return { watermark, greatest: Number(score ?? 0) }
+}
+
+/** When a script ran, by the floor and the stamp that it made; if it made none it is enough to know it roughly. */
+function timesOf(before: Stamps, after: Stamps): [atFirst: number, later: number] | undefined {
+  if (after.watermark === null) return undefined
+  const [epoch, floor, seq] = after.watermark.split(' ')
+  const [epochBefore, , seqBefore] = (before.watermark ?? '').split(' ')
+  // A new epoch may bear the old one's name here; in an old one the floor only rises to stamps that were there.
+  const isBorn = epoch !== epochBefore || Number(floor) > Math.max(Number(seqBefore), before.greatest)
+  if (isBorn) return [Number(floor), Number(seq)]
+  if (seq !== seqBefore) return [Number(seq), Number(seq)]
+  // An INVALIDATE that fails at the holds, which are not a set, has given its first stamp.
+  return after.greatest > before.greatest ? [after.greatest, after.greatest] : undefined
+}
+
+/** A hold is counted from before the birth of an epoch, and nobody knows how long before: what is left of it is known. */
+function inOneForm<T>(key: string, value: T, now: number): unknown {
+  if (key !== HOLDS || !Array.isArray(value)) return value
+  return value.map(([name, until]: [string, number]) => [name, coarse((until - now) / 1000)])
+}
+
+async function dump(key: string, now: number): Promise<unknown> {
   const type = await redis.type(key)
   const pttl = coarse(await redis.pttl(key))
   if (type === 'string') return [key, (await redis.getBuffer(key))!.toString('latin1'), pttl]
@@ -163,7 +184,7 @@ async function dump(key: string): Promise<Dumped> {
   const pairs = members.flatMap((member, i) => {
     return i % 2 === 0 ? [[member.toString('latin1'), Number(members[i + 1]!.toString())]] : []
   })
-  return [key, pairs, pttl]
+  return [key, inOneForm(key, pairs, now), pttl]
 }
 
 async function compare(make: typeof ModelServer, calls: readonly TrialCall[]): Promise<void> {

@@ -103,9 +103,10 @@ export class Keyspace {
     return (this.#find(key, 'hash')?.value as Map<string, string> | undefined)?.get(field)
   }
 
-  hset(key: string, field: string, value: string): void {
+  /** HSET; how many fields the hash has then. */
+  hset(key: string, field: string, value: string): number {
     const hash = this.#find(key, 'hash')?.value as Map<string, string> | undefined
-    ;(hash ?? this.#make(key, 'hash', new Map<string, string>())).set(field, value)
+    return (hash ?? this.#make(key, 'hash', new Map<string, string>())).set(field, value).size
   }
 
   flush(): void {

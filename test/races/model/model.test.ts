@@ -9,6 +9,15 @@ const SEED = 1
 /** A few seconds; `npm run check:model` for as many as you like. */
 const RUNS = 1000
 
+/**
+ * Over four seeds the slowest search took 743 schedules, most of them far fewer: a change of the
+ * library moves where, but not beyond this.
+ */
+const MAX_RUNS = 6000
+/** Most are 12 to 21, the longest was 31. */
+const MAX_STEPS = 40
+const TIMEOUT = { timeout: 60_000 }
+
 let library: Model
 
 beforeAll(async () => {
@@ -28,9 +37,9 @@ test('a run is the same every time', async () => {
 })
 
 describe.each(MUTANTS)('where $name', (mutant) => {
-  test('somebody is, in a few steps that can be read and replayed', async () => {
+  test('somebody is, in a few steps that can be read and replayed', TIMEOUT, async () => {
     const model = await bundle(mutant)
-    const { found } = await search(model, { seed: mutant.seed, runs: MAX_RUNS })
+    const { found } = await search(model, { seed: SEED, runs: MAX_RUNS, aim: mutant.aim })
     expect(found).toBeDefined()
     const { example, fault, told } = found!
     expect(example.taken.length).toBeLessThanOrEqual(MAX_STEPS)
@@ -38,9 +47,5 @@ describe.each(MUTANTS)('where $name', (mutant) => {
     expect(await replay(model, example)).toMatchObject({ fault, told })
     // It is the rule that is missing, not the example that is wrong.
     expect((await replay(library, example)).fault).toBeUndefined()
-  }, 120_000)
+  })
 })
-
-/** Each of them is found within so many runs of the seed that stands with it, most within a hundred. */
-const MAX_RUNS = 8000
-const MAX_STEPS = 40

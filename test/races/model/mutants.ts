@@ -3,76 +3,82 @@
  * The scripts are broken in the model's copy of them, everything else in the library's own source (bundle.ts).
  */
 import type { Mutation } from './bundle.ts'
+import type { Aim } from './program.ts'
 
 export interface Mutant extends Mutation {
   readonly name: string
-  /** With it the short search of model.test.ts finds it. */
-  readonly seed: number
+  /** Where it shows often. Without it some show in one of thousands of schedules. */
+  readonly aim: Aim
 }
 
 const SCRIPTS = 'test/races/model/scripts.ts'
 const PRELUDE = 'test/races/model/prelude.ts'
 
+/** What lags behind, by the names of steps: `#3$`, `a<`, `A>`. */
+const LOADS = /\$$/
+const MESSAGES = /^[a-z].*<$/
+const COMMANDS = /^[A-Z].*>$/
+
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'FILL does not ask for the lease',
-    seed: 7,
+    aim: { reads: ['plain'], writes: ['delete'], others: ['get'], faults: [], slow: LOADS },
     file: SCRIPTS,
     from: 'if (lease.slice(0, 8) !== token) return 0',
     to: '',
   },
   {
     name: 'FILL does not ask for stamps',
-    seed: 31,
+    aim: { reads: ['plain'], writes: ['hard'], others: ['plain'], faults: [], slow: LOADS },
     file: SCRIPTS,
     from: 'if (isOvertaken(call, seq, tags)) return -1',
     to: '',
   },
   {
     name: 'stamps are made by the clocks of the processes',
-    seed: 5,
+    aim: { reads: ['get', 'plain'], writes: ['hard'], others: ['get'], faults: [] },
     file: SCRIPTS,
     from: 'const stamped = Math.max(time, seq + 1)',
     to: 'const stamped = call.callersNow()',
   },
   {
     name: 'lost stamps begin no new epoch',
-    seed: 34,
+    aim: { reads: ['get', 'plain'], writes: ['hard'], others: ['get'], faults: ['loss'] },
     file: PRELUDE,
     from: 'if (epoch !== undefined && marker !== undefined && marker === Number(floor) && Number(seq) < GREATEST_STAMP) {',
     to: 'if (epoch !== undefined) {',
   },
   {
     name: 'another server begins no new epoch',
-    seed: 9,
+    aim: { reads: ['plain'], writes: ['hard', 'delete'], others: ['get'], faults: ['replicate', 'restart'] },
     file: SCRIPTS,
     from: "if (args[1] !== '1') return 0",
     to: 'if (args.length > 0) return 0',
   },
   {
     name: 'the mirror does not sync before it judges',
-    seed: 16,
+    aim: { reads: ['get', 'plain'], writes: ['hard'], others: ['get'], faults: [], slow: MESSAGES },
     file: 'src/stores/redis/mirror.ts',
     from: 'if (this.#covers(state)) return this.#stamps.judge(entry)',
     to: 'if (this.#epoch === state.epoch) return this.#stamps.judge(entry)',
   },
   {
     name: 'a removal does not mark what is on its way',
-    seed: 4,
+    aim: { tiered: 1, reads: ['get'], writes: ['delete'], others: ['set'], faults: [] },
     file: 'src/stores/tiered.ts',
     from: 'for (const arrival of this.#arrivals.get(id) ?? []) if (arrival !== except) arrival.isDirty = true',
     to: '',
   },
   {
     name: 'memory is served without a beat',
-    seed: 6,
+    aim: { tiered: 1, reads: ['get', 'plain'], writes: ['delete'], others: ['get'], faults: ['pause'], slow: MESSAGES },
     file: 'src/stores/redis/coherence.ts',
     from: 'performance.now() - subscriber.beatAt < maxStalenessMs',
     to: 'subscriber.beatAt < maxStalenessMs + Infinity',
   },
   {
     name: 'a lost connection leaves the memory as it is',
-    seed: 30,
+    aim: { tiered: 1, reads: ['get', 'plain'], writes: ['delete'], others: ['get'], faults: ['cut ear'] },
     file: 'src/stores/redis/coherence.ts',
     from: `  onSubscribed(): void {
     this.doubt()
@@ -92,16 +98,22 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'who joined is handed what a fence refused',
-    seed: 6,
+    aim: { reads: ['plain'], writes: ['hard', 'delete'], others: ['plain'], faults: [], slow: LOADS },
     file: 'src/load.ts',
     from: "return verdict === 'released' || joined === 'alone' ? joined : 'anew'",
     to: 'return joined',
   },
   {
     name: 'what could not be delivered is forgotten',
-    seed: 16,
+    aim: {
+      reads: ['get', 'plain'],
+      writes: ['hard', 'delete'],
+      others: ['get'],
+      faults: ['cut commands'],
+      slow: COMMANDS,
+    },
     file: 'src/stores/redis/undelivered.ts',
-    from: 'const addition = ++this.#additions\n    for (const name of added) {',
-    to: 'const addition = ++this.#additions\n    for (const name of addition < 0 ? added : []) {',
+    from: 'for (const name of added) {',
+    to: 'for (const name of added.slice(added.length)) {',
   },
 ]

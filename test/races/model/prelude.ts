@@ -32,6 +32,7 @@ export interface State {
 export const MAGIC = '\xf7TM\x01'
 const GREATEST_STAMP = 9e15
 export const YOUTH_MS = 500
+export const MAX_HOLDS = 10_000
 
 /** What a command that reads replies; undefined if nothing is there, or another type of value. */
 export function peek<T>(read: () => T): T | undefined {
@@ -59,7 +60,7 @@ export function idOf(call: Call, key: string): string {
   return key.slice(call.keys[0]!.length - 1)
 }
 
-/** `key` is that of the lease: `l:...` stands for the entry `k:...`, `lv:...` for `v:...`. */
+/** `key` is that of the lease. */
 export function ended(call: Call, lease: string | undefined, key: string): void {
   if (lease?.[8] !== 'w') return
   const id = idOf(call, key).slice(1)

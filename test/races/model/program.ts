@@ -51,6 +51,27 @@ export interface Program {
   readonly events: readonly Event[]
 }
 
+/**
+ * Where a search looks: what is rare in programs of everything is common in programs of little. What it does not name is
+ * as in any program.
+ */
+export interface Aim {
+  /** How likely it is that a process has a memory in front of Redis. */
+  readonly tiered?: number
+  readonly reads?: readonly Kind[]
+  readonly writes?: readonly Kind[]
+  readonly others?: readonly Kind[]
+  /** There are one to three of these; of none there are none. */
+  readonly faults?: readonly FaultKind[]
+  /** What lags behind most others, by the names of its steps. */
+  readonly slow?: RegExp
+}
+
+/** An operation, but for its key. */
+export type Kind = keyof typeof OPERATIONS
+
+export type FaultKind = 'pause' | 'cut' | 'cut commands' | 'cut ear' | 'loss' | 'replicate' | 'restart'
+
 export const KEYS = ['a', 'b'] as const
 export const PROCESSES = ['A', 'B', 'C'] as const
 
@@ -72,12 +93,13 @@ function times<T>(count: number, make: () => T): T[] {
  * A program by chance. Each does little of what can be done, and that often: of two operations that must meet, both are
  * likelier to be there, than if every program did some of everything.
  */
-export function newProgram(chance: Chance): Program {
-  const tiers = times(chance() < 0.8 ? 2 : 3, () => chance() < 0.6)
+export function newProgram(chance: Chance, aim: Aim = {}): Program {
+  const { tiered = 0.6, reads = READS, writes = WRITES, others = OTHERS } = aim
+  const tiers = times(chance() < 0.8 ? 2 : 3, () => chance() < tiered)
   const choice: Choice = {
-    reads: times(2, () => pick(chance, READS)),
-    writes: times(2, () => pick(chance, WRITES)),
-    others: times(1, () => pick(chance, OTHERS)),
+    reads: times(2, () => pick(chance, reads)),
+    writes: times(2, () => pick(chance, writes)),
+    others: times(1, () => pick(chance, others)),
   }
   const acts = times(3 + Math.floor(chance() * 6), () => {
     const process = Math.floor(chance() * tiers.length)
@@ -85,17 +107,14 @@ export function newProgram(chance: Chance): Program {
   })
   const events: (Omit<Act, 'id'> | { readonly fault: Fault })[] = acts
   let at = 0
-  for (const fault of newFaults(chance, tiers.length)) {
+  for (const fault of newFaults(chance, tiers.length, aim.faults)) {
     at += Math.floor(chance() * (events.length + 1 - at))
     events.splice(at, 0, { fault })
   }
   // What is wrong at the end is seen by somebody.
-  for (const process of tiers.keys()) events.push({ process, operation: get('a'), isLate: true })
+  for (const process of tiers.keys()) events.push({ process, operation: OPERATIONS.get('a'), isLate: true })
   return { tiers, isWarm: chance() < 0.85, events: events.map((event, id) => ({ ...event, id })) }
 }
-
-/** An operation, but for its key. */
-type Kind = (key: string) => Operation
 
 interface Choice {
   readonly reads: readonly Kind[]
@@ -103,56 +122,70 @@ interface Choice {
   readonly others: readonly Kind[]
 }
 
-const load = (style: LoadStyle): Kind => {
-  return (key) => ({ what: 'getOrSet', key, style })
+const of = (what: 'get' | 'set' | 'fill' | 'expire' | 'delete') => {
+  return (key: string): Operation => ({ what, key })
 }
-const get: Kind = (key) => ({ what: 'get', key })
-const tags = (mode: Invalidation): Kind => {
-  return () => ({ what: 'invalidateTags', mode })
+const load = (style: LoadStyle) => {
+  return (key: string): Operation => ({ what: 'getOrSet', key, style })
+}
+const tags = (mode: Invalidation) => {
+  return (): Operation => ({ what: 'invalidateTags', mode })
 }
 
-const READS: readonly Kind[] = [get, load('plain'), load('plain'), load('learnt'), load('stale')]
-const WRITES: readonly Kind[] = [
-  (key) => ({ what: 'delete', key }),
-  (key) => ({ what: 'delete', key }),
-  tags('hard'),
-  tags('hard'),
-  tags('soft'),
-  tags('strict'),
-  () => ({ what: 'clear' }),
-]
-const OTHERS: readonly Kind[] = [
-  load('failing'),
-  load('forced'),
-  (key) => ({ what: 'fill', key }),
-  (key) => ({ what: 'set', key }),
-  (key) => ({ what: 'expire', key }),
-]
+const OPERATIONS = {
+  get: of('get'),
+  plain: load('plain'),
+  learnt: load('learnt'),
+  stale: load('stale'),
+  failing: load('failing'),
+  forced: load('forced'),
+  delete: of('delete'),
+  hard: tags('hard'),
+  soft: tags('soft'),
+  strict: tags('strict'),
+  clear: (): Operation => ({ what: 'clear' }),
+  fill: of('fill'),
+  set: of('set'),
+  expire: of('expire'),
+} as const
+
+const READS: readonly Kind[] = ['get', 'plain', 'plain', 'learnt', 'stale']
+const WRITES: readonly Kind[] = ['delete', 'delete', 'hard', 'hard', 'soft', 'strict', 'clear']
+const OTHERS: readonly Kind[] = ['failing', 'forced', 'fill', 'set', 'expire']
 
 function newOperation(chance: Chance, { reads, writes, others }: Choice): Operation {
   const choice = chance()
   const kinds = choice < 0.6 ? reads : choice < 0.88 ? writes : others
-  return pick(chance, kinds)(chance() < 0.92 ? 'a' : 'b')
+  return OPERATIONS[pick(chance, kinds)](chance() < 0.92 ? 'a' : 'b')
 }
 
 const PAUSES_MS = [150, MAX_STALENESS_MS, LEASE_MS, 2500]
+const FAULTS: readonly FaultKind[] = ['pause', 'cut', 'loss', 'restart']
 const LOSSES = ['everything', 'everything', 'w', 't', 't', 'k:a', 'l:a', 'm'] as const
 
-function newFaults(chance: Chance, processes: number): Fault[] {
-  const pause = (): Fault => ({ what: 'pass', forMs: pick(chance, PAUSES_MS) })
-  const cut = (): Fault => {
-    const role = chance() < 0.5 ? 'commands' : 'ear'
+function newFaults(chance: Chance, processes: number, kinds?: readonly FaultKind[]): Fault[] {
+  const cut = (role: 'commands' | 'ear'): Fault => {
     return { what: 'cut', process: Math.floor(chance() * processes), role, isLate: chance() < 0.5 }
   }
-  const loss = (): Fault => ({ what: 'lose', key: pick(chance, LOSSES) })
-  const restart = (): Fault => ({ what: 'restart', from: pick(chance, ['nothing', 'replica'] as const) })
+  const faults: Readonly<Record<FaultKind, () => Fault>> = {
+    pause: () => ({ what: 'pass', forMs: pick(chance, PAUSES_MS) }),
+    cut: () => cut(chance() < 0.5 ? 'commands' : 'ear'),
+    'cut commands': () => cut('commands'),
+    'cut ear': () => cut('ear'),
+    replicate: () => ({ what: 'replicate' }),
+    loss: () => ({ what: 'lose', key: pick(chance, LOSSES) }),
+    restart: () => ({ what: 'restart', from: pick(chance, ['nothing', 'replica'] as const) }),
+  }
+  if (kinds !== undefined) {
+    return kinds.length === 0 ? [] : times(1 + Math.floor(chance() * 3), () => faults[pick(chance, kinds)]())
+  }
   const choice = chance()
   if (choice < 0.3) return []
-  if (choice < 0.5) return [pause()]
-  if (choice < 0.65) return times(1 + Math.floor(chance() * 2), cut)
-  if (choice < 0.77) return [loss()]
-  if (choice < 0.87) return [{ what: 'replicate' }, restart()]
-  return times(2 + Math.floor(chance() * 2), () => pick(chance, [pause, cut, loss, restart])())
+  if (choice < 0.5) return [faults.pause()]
+  if (choice < 0.65) return times(1 + Math.floor(chance() * 2), faults.cut)
+  if (choice < 0.77) return [faults.loss()]
+  if (choice < 0.87) return [faults.replicate(), faults.restart()]
+  return times(2 + Math.floor(chance() * 2), () => faults[pick(chance, FAULTS)]())
 }
 
 export function tellOperation(operation: Operation): string {

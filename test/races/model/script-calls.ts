@@ -1,5 +1,6 @@
 /** Calls of tidemark's scripts, and what others may do to its keys, by chance: for the real server and for the model. */
 import fc from 'fast-check'
+import { leaseId } from '../../../src/stores/redis/arguments.ts'
 import type { Keyspace } from './keyspace.ts'
 import type { ScriptName } from './scripts.ts'
 
@@ -15,8 +16,8 @@ export type TrialCall =
 
 const ROOT = 'trial:{#0}'
 const META_KEYS = ['w', 't', 'x'].map((name) => ROOT + name)
-const STAMPS = `${ROOT}t`
-const HOLDS = `${ROOT}h`
+export const STAMPS = `${ROOT}t`
+export const HOLDS = `${ROOT}h`
 const META = `${ROOT}m`
 
 export const CHANNEL = `${ROOT}x`
@@ -56,10 +57,6 @@ function keysOf(...ids: readonly string[]): string[] {
   return [...META_KEYS, ...ids.map((one) => ROOT + one)]
 }
 
-function leaseOf(one: string): string {
-  return `l:${one}`
-}
-
 const parents = fc.constantFrom<readonly string[]>([], [], ['p:a'])
 
 function script(name: ScriptName, keys: fc.Arbitrary<readonly string[]>, args: fc.Arbitrary<readonly string[]>) {
@@ -68,8 +65,8 @@ function script(name: ScriptName, keys: fc.Arbitrary<readonly string[]>, args: f
   })
 }
 
-const entryKeys = fc.tuple(id, parents).map(([one, parent]) => keysOf(one, leaseOf(one), ...parent))
-const fillKeys = fc.tuple(id, parents).map(([one, parent]) => keysOf(one, leaseOf(one), 'h', ...parent))
+const entryKeys = fc.tuple(id, parents).map(([one, parent]) => keysOf(one, leaseId(one), ...parent))
+const fillKeys = fc.tuple(id, parents).map(([one, parent]) => keysOf(one, leaseId(one), 'h', ...parent))
 const ids = fc.uniqueArray(id, { minLength: 1 })
 
 const acquire = script(
@@ -97,17 +94,17 @@ const fill = script(
 )
 const extend = script(
   'EXTEND',
-  id.map((one) => keysOf(leaseOf(one))),
+  id.map((one) => keysOf(leaseId(one))),
   fc.tuple(token, lifetime),
 )
 const set = script(
   'SET',
-  id.map((one) => keysOf(one, leaseOf(one))),
+  id.map((one) => keysOf(one, leaseId(one))),
   fc.tuple(tailBytes, lifetime),
 )
 const remove = script(
   'REMOVE',
-  ids.map((all) => keysOf(...all.flatMap((one) => [one, leaseOf(one)]))),
+  ids.map((all) => keysOf(...all.flatMap((one) => [one, leaseId(one)]))),
   fc.constant([]),
 )
 const headers = script(
@@ -131,7 +128,6 @@ const invalidate = script(
       fc.constantFrom('60000', '60000', BRIEF),
       fc.constantFrom('', '', '~'),
       fc.constantFrom('0', '0', '60000', BRIEF),
-      // Nobody asks for none.
       fc.subarray(NAMES, { minLength: 1 }),
     )
     .map(([stampsMs, soft, holdMs, names]) => [stampsMs, soft, holdMs, ...names]),
@@ -145,16 +141,16 @@ const sync = script(
 
 /** What others do: evict, overwrite, put a value of another type there. */
 const strange = fc.oneof(
-  fc.constantFrom(WATERMARK, STAMPS, HOLDS, META, `${ROOT}k:a`, `${ROOT}l:k:a`, `${ROOT}p:a`).map((key): TrialCall => {
+  fc.constantFrom(WATERMARK, STAMPS, HOLDS, META, `${ROOT}k:a`, `${ROOT}l:a`, `${ROOT}p:a`).map((key): TrialCall => {
     return { command: ['DEL', key], onModel: (it) => it.delete(key) }
   }),
   fc
     .tuple(
-      fc.constantFrom(WATERMARK, STAMPS, HOLDS, `${ROOT}k:a`, `${ROOT}l:k:a`),
+      fc.constantFrom(WATERMARK, STAMPS, HOLDS, META, `${ROOT}k:a`, `${ROOT}l:a`),
       fc.constantFrom('', 'of another program', 'epoch-09 1 9000000000000001 0'),
     )
     .map(([key, value]): TrialCall => ({ command: ['SET', key, value], onModel: (it) => it.set(key, value) })),
-  fc.constantFrom(`${ROOT}k:b`, `${ROOT}l:k:b`, WATERMARK).map((key): TrialCall => {
+  fc.constantFrom(`${ROOT}k:b`, `${ROOT}l:b`, WATERMARK).map((key): TrialCall => {
     // ZADD to a string is an error on both.
     return { command: ['ZADD', key, '5', 'member'], onModel: (it) => it.zadd(key, 'member', 5) }
   }),
@@ -179,9 +175,9 @@ const load = fc.tuple(id, token, call, tailBytes, tags, anything).map(([one, nam
   const begin = [first, name, '60000', '', '', '', '1', ...names]
   const end = [first, name, own, '60000', '', '', ...names]
   return [
-    { script: 'ACQUIRE', keys: keysOf(one, leaseOf(one)), args: begin },
+    { script: 'ACQUIRE', keys: keysOf(one, leaseId(one)), args: begin },
     meanwhile,
-    { script: 'FILL', keys: keysOf(one, leaseOf(one), 'h'), args: end },
+    { script: 'FILL', keys: keysOf(one, leaseId(one), 'h'), args: end },
   ] satisfies TrialCall[]
 })
 

@@ -18,6 +18,7 @@ import { MAX_STAMPS } from '../../../src/stores/watermark.ts'
 import type { Keyspace, Scored } from './keyspace.ts'
 import {
   MAGIC,
+  MAX_HOLDS,
   YOUTH_MS,
   peek,
   peekText,
@@ -37,9 +38,6 @@ import {
   type ModelScript,
   type State,
 } from './prelude.ts'
-
-/** Beyond so many names on hold everything is. */
-const MAX_HOLDS = 10_000
 
 /** Does what was stored with this stamp count, as far as names tell? */
 function stands(call: Call, state: State, stored: string, names: readonly string[]): boolean {
@@ -191,14 +189,7 @@ function invalidate(call: Call): ModelReply {
     keyspace.zadd(t, soft + name, stamped)
     if (holdMs > 0) hold(keyspace, holds, [name, time + holdMs * 1000])
   }
-  if (holdMs > 0) {
-    const [, last] = keyspace.zrange(holds).at(-1)!
-    if (keyspace.zcard(holds) > MAX_HOLDS) {
-      keyspace.delete(holds)
-      keyspace.zadd(holds, '*', last)
-    }
-    keyspace.expire(holds, Math.ceil((last - time) / 1000))
-  }
+  if (holdMs > 0) boundHolds(keyspace, holds, time)
 
   const lowest = prune(call, floor, time - Number(stampsMs) * 1000)
   if (lowest > floor) keyspace.zadd(t, '!', lowest)
@@ -220,6 +211,16 @@ function hold(keyspace: Keyspace, holds: string, [name, until]: Scored): void {
   if (until > (keyspace.zscore(holds, name) ?? 0)) keyspace.zadd(holds, name, until)
 }
 
+/** Beyond so many names everything is on hold; all of them end with the last one. */
+function boundHolds(keyspace: Keyspace, holds: string, time: number): void {
+  const [, last] = keyspace.zrange(holds).at(-1)!
+  if (keyspace.zcard(holds) > MAX_HOLDS) {
+    keyspace.delete(holds)
+    keyspace.zadd(holds, '*', last)
+  }
+  keyspace.expire(holds, Math.ceil((last - time) / 1000))
+}
+
 /** Forgets the oldest stamps; the greatest forgotten one, or the floor. */
 function prune({ keyspace, keys, args }: Call, floor: number, horizon: number): number {
   const t = keys[1]!
@@ -238,11 +239,14 @@ function prune({ keyspace, keys, args }: Call, floor: number, horizon: number): 
 function greet(call: Call): ModelReply {
   const { keyspace, keys, args, run } = call
   const [w, , , meta, holds] = keys as [string, string, string, string, string]
-  peek(() => forgetHolds(keyspace, holds, call.now()))
+  // No model of a server is a replica, or refuses INFO.
+  const time = call.now()
+  peek(() => forgetHolds(keyspace, holds, time))
   if (args[1] !== '1') return 0
+
   if (peek(() => keyspace.hget(meta, 'run')) === run) return 0
   keyspace.delete(w)
-  if (peek(() => (keyspace.hset(meta, 'run', run), true)) === undefined) {
+  if (peek(() => keyspace.hset(meta, 'run', run)) === undefined) {
     keyspace.delete(meta)
     keyspace.hset(meta, 'run', run)
   }

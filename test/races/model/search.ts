@@ -9,8 +9,8 @@
  * schedule still means the same.
  */
 import type { Model } from './bundle.ts'
-import { newProgram, type Chance, type Event, type Program } from './program.ts'
-import { NEXT, TIME, type Step } from './step.ts'
+import { newProgram, type Aim, type Chance, type Event, type Program } from './program.ts'
+import { TIME, type Step } from './step.ts'
 import type { Outcome, Schedule } from './world.ts'
 
 export interface Example {
@@ -32,6 +32,8 @@ export interface Search {
   readonly runs: number
   /** The first run; the search can begin where another one found something. */
   readonly from?: number
+  /** Where to look; anywhere. */
+  readonly aim?: Aim | undefined
 }
 
 export interface Searched {
@@ -57,13 +59,13 @@ const PASSING = [0, 0, 0.02, 0.1]
 /** How often the speed of a source changes. */
 const CHANGES = 0.02
 
-export async function search(model: Model, { seed, runs, from = 0 }: Search): Promise<Searched> {
+export async function search(model: Model, { seed, runs, from = 0, aim }: Search): Promise<Searched> {
   let steps = 0
   let unfinished = 0
   for (let index = from; index < from + runs; index++) {
     const chance = chanceOf(seed, index)
-    const program = newProgram(chance)
-    const outcome = await model.run(program, scheduleOf(chance))
+    const program = newProgram(chance, aim)
+    const outcome = await model.run(program, scheduleOf(chance, aim?.slow))
     steps += outcome.taken.length
     if (outcome.fault !== undefined) {
       const found = await reduced(model, { program, taken: outcome.taken }, { seed, index })
@@ -85,15 +87,16 @@ function chanceOf(seed: number, index: number): Chance {
   }
 }
 
-/** Chooses by chance, each source of steps at its own speed. */
-function scheduleOf(chance: Chance): Schedule {
+/** Chooses by chance, each source of steps at its own speed; what is `slow` by its name at a low one. */
+function scheduleOf(chance: Chance, slow?: RegExp): Schedule {
   const passing = PASSING[Math.floor(chance() * PASSING.length)]!
   const speeds = new Map<string, number>()
   const speedOf = ({ name }: Step): number => {
     const known = speeds.get(name)
     if (known !== undefined && chance() > CHANGES) return known
-    const isFast = chance() < (STEADY[name.at(-1)!] ?? 0)
-    const speed = isFast ? 1 : 10 ** (-SPREAD * chance())
+    const isSlow = slow?.test(name) === true
+    const isFast = !isSlow && chance() < (STEADY[name.at(-1)!] ?? 0)
+    const speed = isFast ? 1 : 10 ** (-SPREAD * (isSlow ? 0.5 + chance() / 2 : chance()))
     speeds.set(name, speed)
     return speed
   }
@@ -103,10 +106,7 @@ function scheduleOf(chance: Chance): Schedule {
     if (others.length === 0 || (others.length < steps.length && chance() < passing)) return last
     const weights = others.map(speedOf)
     let at = chance() * weights.reduce((sum, weight) => sum + weight, 0)
-    const chosen = others.find((_, i) => (at -= weights[i]!) < 0) ?? others.at(-1)!
-    // Each event comes at its own time.
-    if (chosen.name === NEXT) speeds.delete(NEXT)
-    return chosen
+    return others.find((_, i) => (at -= weights[i]!) < 0) ?? others.at(-1)!
   }
 }
 

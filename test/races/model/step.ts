@@ -11,8 +11,8 @@ export interface Step {
   run(): void
 }
 
-/** The next event of the program begins. */
-export const NEXT = 'next'
+/** The next event of the program begins: `next 3`, by its id. */
+export const NEXT = 'next '
 
 /** The step of which the last of all steps may be: time passes to the next timer. */
 export const TIME = 'time'

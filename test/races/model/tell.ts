@@ -1,9 +1,9 @@
 /** What the search found, for people: what is wrong, step by step how it comes about, and how to see it again. */
 import type { Found, Searched } from './search.ts'
 
-/** @param mutant what `--mutant` needs to say, if the library was a mutant */
-export function tellFound({ fault, told, seed, index, example }: Found, mutant?: string): string {
-  const command = `npm run check:model --${mutant === undefined ? '' : ` --mutant '${mutant}'`}`
+/** @param option ` --mutant '...'` or ` --aim '...'`, with which it was found */
+export function tellFound({ fault, told, seed, index, example }: Found, option = ''): string {
+  const command = `npm run check:model --${option}`
   const { tiers, isWarm } = example.program
   const processes = tiers.map(
     (isTiered, i) => `${'ABC'[i]!} ${isTiered ? 'has a memory in front of Redis' : 'has none'}`,

@@ -137,12 +137,14 @@ class World {
   #next(isBusy: boolean): Step[] {
     const event = this.#program.events[this.#begun]
     if (event === undefined) return []
+    // Named for the event: what is left out of a program leaves the steps of the others as they are.
+    const name = `${NEXT}${event.id}`
     if ('fault' in event) {
       const run = (): void => {
         this.#begun++
         this.#happen(event.fault)
       }
-      return [{ name: NEXT, process: '', since: Infinity, tell: () => tellFault(event.fault), run }]
+      return [{ name, process: '', since: Infinity, tell: () => tellFault(event.fault), run }]
     }
     if (event.isLate && isBusy) return []
     const process = PROCESSES[event.process]!
@@ -156,7 +158,7 @@ class World {
       }
       void this.#actors[event.process]!.perform(event.operation, by).then(done)
     }
-    return [{ name: NEXT, process, since: Infinity, tell: () => `${by} begins`, run }]
+    return [{ name, process, since: Infinity, tell: () => `${by} begins`, run }]
   }
 
   #happen(fault: Fault): void {

@@ -10,6 +10,9 @@ export { FillToken } from './fill-token.ts'
 export type { Statistics, NamespaceStatistics } from './statistics.ts'
 export type { CacheEventListener, CacheEventName, CacheEvents, EntryEvent } from './events.ts'
 
+export { doctor } from './doctor/doctor.ts'
+export type { Finding } from './doctor/doctor.ts'
+
 export { loadConfig } from './config/load-config.ts'
 export type {
   ApplicationConfig,

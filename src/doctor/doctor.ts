@@ -1,0 +1,73 @@
+/** `doctor`: looks at a cache and at the Redis behind it, and says in plain words what should be different. */
+import type { CacheManager } from '../cache-manager.ts'
+import type { RedisConnection } from '../stores/redis/connection.ts'
+import { examineClients, examineClock, examineMemory, examinePersistence, examineServer } from './examinations.ts'
+import { parseInfo, type Finding } from './finding.ts'
+import { examineRights } from './rights.ts'
+
+export type { Finding } from './finding.ts'
+
+/** PINGs that the latency is made of. */
+const PINGS = 20
+
+/**
+ * Examines a cache: is Redis there, how far away, new enough, allowed what it takes, and set up as a cache?
+ *
+ * It takes a few dozen commands and leaves nothing behind. What cannot be found out is said, and fails nothing.
+ *
+ * @returns findings, the worst first; `level` is 'ok', 'warning' or 'problem'
+ * @example
+ * for (const { level, check, found, remedy } of await doctor(cache)) console.log(level, check, found, remedy ?? '')
+ */
+export async function doctor(cache: CacheManager): Promise<Finding[]> {
+  const { connection, keyPrefix, clock } = cache.parts
+  if (connection === undefined) {
+    const found = 'entries are kept in the memory of this process'
+    const remedy = 'set REDIS_URL if several processes are to share one cache'
+    return [{ check: 'store', level: 'ok', found, remedy }]
+  }
+  const latency = await examineLatency(connection)
+  if (latency.level === 'problem') return [latency]
+  const info = await infoOf(connection)
+  const findings = [
+    latency,
+    ...examineServer(info),
+    ...examineMemory(info),
+    ...examinePersistence(info),
+    await examineClock(connection, clock),
+    await examineRights(connection, keyPrefix),
+    await examineClients(connection, info),
+  ]
+  const rank = { problem: 0, warning: 1, ok: 2 }
+  return findings.toSorted((a, b) => rank[a.level] - rank[b.level])
+}
+
+/** What INFO says; empty where it may not be asked, which is a finding of its own. */
+async function infoOf(connection: RedisConnection): Promise<ReadonlyMap<string, string>> {
+  try {
+    return parseInfo(String(await connection.send(['INFO'])))
+  } catch {
+    return new Map()
+  }
+}
+
+async function examineLatency(connection: RedisConnection): Promise<Finding> {
+  const check = 'latency'
+  const trips: number[] = []
+  try {
+    for (let i = 0; i < PINGS; i++) {
+      const sentAt = performance.now()
+      await connection.send(['PING'])
+      trips.push(performance.now() - sentAt)
+    }
+  } catch (error) {
+    const remedy = 'start Redis, or correct redis.url and the network between; routes and getOrSet load meanwhile'
+    return { check, level: 'problem', found: (error as Error).message, remedy }
+  }
+  trips.sort((a, b) => a - b)
+  const median = trips[PINGS / 2]!
+  const found = `${median.toFixed(2)} ms a round trip, ${trips.at(-1)!.toFixed(2)} ms at most, of ${PINGS}`
+  if (median < 5) return { check, level: 'ok', found }
+  const remedy = 'every hit takes one round trip: move Redis nearer, or put memory in front of it (cache.l1)'
+  return { check, level: 'warning', found, remedy }
+}

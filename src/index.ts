@@ -19,8 +19,10 @@ export type {
   CacheConfig,
   Logger,
   MemoryConfig,
+  NodeAddress,
   RedisClient,
   RedisConfig,
+  SentinelConfig,
 } from './config/application-config.ts'
 export type { Config } from './config/config.ts'
 export type { Bytes } from './config/bytes.ts'

@@ -1,6 +1,4 @@
 /** The environment variables: which setting each one stands for, and how they are read. */
-import type { ConfigurationFault } from '../exceptions.ts'
-import { showGuarded } from './field.ts'
 import { FIELDS, type FieldPath } from './schema.ts'
 import type { Settings } from './settings.ts'
 
@@ -14,6 +12,11 @@ export const VARIABLES: Readonly<Record<string, Exclude<FieldPath, CodeOnly>>> =
   REDIS_URL: 'redis.url',
   REDIS_HOST: 'redis.host',
   REDIS_PORT: 'redis.port',
+  REDIS_CLUSTER_NODES: 'redis.cluster',
+  REDIS_SENTINEL_NAME: 'redis.sentinel.name',
+  REDIS_SENTINELS: 'redis.sentinel.nodes',
+  REDIS_SENTINEL_USERNAME: 'redis.sentinel.username',
+  REDIS_SENTINEL_PASSWORD: 'redis.sentinel.password',
   REDIS_DB: 'redis.db',
   REDIS_USERNAME: 'redis.username',
   REDIS_PASSWORD: 'redis.password',
@@ -41,11 +44,8 @@ export const VARIABLES: Readonly<Record<string, Exclude<FieldPath, CodeOnly>>> =
   CACHE_WAIT_TIME: 'cache.waitTime',
 }
 
-/** Names of ours without a meaning yet. To ignore them would send a process to a Redis that nobody meant. */
-const NOT_YET: readonly string[] = ['REDIS_CLUSTER_NODES', 'REDIS_SENTINELS', 'REDIS_SENTINEL_NAME']
-
 /** What the environment says. An empty variable is not set; without `redis` the `REDIS_*` variables do not count. */
-export function readEnvironment(env: NodeJS.ProcessEnv, redis: boolean, faults: ConfigurationFault[]): Settings {
+export function readEnvironment(env: NodeJS.ProcessEnv, redis: boolean): Settings {
   const settings: Settings = new Map()
   const counts = (variable: string): boolean => redis || !variable.startsWith('REDIS_')
   for (const [variable, path] of Object.entries(VARIABLES)) {
@@ -54,11 +54,6 @@ export function readEnvironment(env: NodeJS.ProcessEnv, redis: boolean, faults: 
     // DEBUG also belongs to npm's debug package, as DEBUG=app:*.
     if (variable === 'DEBUG' && !/^(true|false)$/i.test(text)) continue
     settings.set(path, { name: variable, value: FIELDS.get(path)?.fromText(text) })
-  }
-  for (const variable of NOT_YET) {
-    const text = env[variable]
-    if (text === undefined || text === '' || !counts(variable)) continue
-    faults.push({ path: variable, expected: 'not to be set: this version has no such setting', got: showGuarded(text) })
   }
   return settings
 }

@@ -1,9 +1,12 @@
 /** `doctor`: looks at a cache and at the Redis behind it, and says in plain words what should be different. */
 import type { CacheManager } from '../cache-manager.ts'
-import type { RedisConnection } from '../stores/redis/connection.ts'
+import type { Clock } from '../clock.ts'
+import { hashTag } from '../key.ts'
+import type { ClusterConnection } from '../stores/redis/cluster-connection.ts'
+import { RedisConnection } from '../stores/redis/connection.ts'
 import { examineClients, examineClock, examineMemory, examinePersistence, examineServer } from './examinations.ts'
 import { parseInfo, type Finding } from './finding.ts'
-import { examineRights } from './rights.ts'
+import { examineRights, type Place } from './rights.ts'
 
 export type { Finding } from './finding.ts'
 
@@ -26,20 +29,50 @@ export async function doctor(cache: CacheManager): Promise<Finding[]> {
     const remedy = 'set REDIS_URL if several processes are to share one cache'
     return [{ check: 'store', level: 'ok', found, remedy }]
   }
+  const findings = await examineServers(connection, { keyPrefix, clock })
+  const rank = { problem: 0, warning: 1, ok: 2 }
+  return findings.toSorted((a, b) => rank[a.level] - rank[b.level])
+}
+
+interface Cache {
+  readonly keyPrefix: string
+  readonly clock: Clock
+}
+
+/** On Cluster every node that serves slots, and each finding says of which one it is. */
+async function examineServers(connection: RedisConnection | ClusterConnection, cache: Cache): Promise<Finding[]> {
+  if (connection instanceof RedisConnection) {
+    return examineOne(connection, { ...cache, tags: [hashTag(0)], isCluster: false })
+  }
+  try {
+    const findings = await Promise.all(
+      (await connection.servers()).map(async (server) => {
+        const tags = connection.hashTagsOf(server)
+        const its = await examineOne(server, { ...cache, tags, isCluster: true })
+        return its.map((finding) => ({ ...finding, found: `${server.name}: ${finding.found}` }))
+      }),
+    )
+    return findings.flat()
+  } catch (error) {
+    const remedy =
+      'start the nodes, or correct redis.cluster and the network between; routes and getOrSet load meanwhile'
+    return [{ check: 'latency', level: 'problem', found: (error as Error).message, remedy }]
+  }
+}
+
+async function examineOne(connection: RedisConnection, cache: Cache & Place): Promise<Finding[]> {
   const latency = await examineLatency(connection)
   if (latency.level === 'problem') return [latency]
   const info = await infoOf(connection)
-  const findings = [
+  return [
     latency,
-    ...examineServer(info),
+    ...examineServer(info, cache.isCluster),
     ...examineMemory(info),
     ...examinePersistence(info),
-    await examineClock(connection, clock),
-    await examineRights(connection, keyPrefix),
+    await examineClock(connection, cache.clock),
+    await examineRights(connection, cache),
     await examineClients(connection, info),
   ]
-  const rank = { problem: 0, warning: 1, ok: 2 }
-  return findings.toSorted((a, b) => rank[a.level] - rank[b.level])
 }
 
 /** What INFO says; empty where it may not be asked, which is a finding of its own. */

@@ -11,13 +11,13 @@ const OLDEST = { redis: [6, 2], valkey: [7, 2] } as const
 /** Freshness goes by the clocks of processes, stamps by the server's; beyond this entries live noticeably too long. */
 const MAX_SKEW_MS = 1000
 
-export function examineServer(info: Info): Finding[] {
+export function examineServer(info: Info, isCluster: boolean): Finding[] {
   if (info.size === 0) {
     const found = 'INFO is not allowed, so a restart or failover of Redis cannot be noticed'
     const remedy = "allow it (ACL +info), or say redis.onFailover: 'trust'"
     return [{ check: 'version', level: 'warning', found, remedy }]
   }
-  return [examineVersion(info), examineRole(info)]
+  return [examineVersion(info), examineRole(info), ...examineTopology(info, isCluster)]
 }
 
 function examineVersion(info: Info): Finding {
@@ -38,6 +38,21 @@ function examineRole(info: Info): Finding {
     return { check, level: 'problem', found: 'a read-only replica', remedy }
   }
   return { check, level: 'ok', found: `a primary with ${info.get('connected_slaves') ?? '0'} replicas` }
+}
+
+/** A node of a cluster, asked as if it were all there is, serves its own slots and sends the rest away. */
+function examineTopology(info: Info, isCluster: boolean): Finding[] {
+  const check = 'cluster'
+  const isNode = info.get('cluster_enabled') === '1'
+  if (isNode && !isCluster) {
+    const remedy = 'name its nodes in redis.cluster instead: what other nodes hold is refused here'
+    return [{ check, level: 'problem', found: 'a node of a Redis Cluster', remedy }]
+  }
+  if (!isNode) return []
+  const [major = 0] = (info.get('redis_version') ?? '0').split('.').map(Number)
+  if (major >= 7) return [{ check, level: 'ok', found: 'a node of a Redis Cluster' }]
+  const remedy = 'Redis 7: before it a cluster has no messages of slots, so cache.l1 serves nothing and waiters poll'
+  return [{ check, level: 'warning', found: 'a node of a Redis Cluster before Redis 7', remedy }]
 }
 
 export function examineMemory(info: Info): Finding[] {

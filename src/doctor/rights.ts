@@ -30,14 +30,28 @@ try('ZREMRANGEBYSCORE', z, '-inf', 0)
 try('HSET', h, 'a', '1')
 try('HGET', h, 'a')
 try('TIME')
-try('PUBLISH', x, '')
+try(string.sub(x, -2) == ':s' and 'SPUBLISH' or 'PUBLISH', x, '')
 try('DEL', s, z, h)
 return refused
 `)
 
-export async function examineRights(connection: RedisConnection, keyPrefix: string): Promise<Finding> {
+/** Where a server may be asked to put something. */
+export interface Place {
+  readonly keyPrefix: string
+  /** The hash tags of what it serves; none: nothing of ours is there. */
+  readonly tags: readonly string[]
+  readonly isCluster: boolean
+}
+
+export async function examineRights(
+  connection: RedisConnection,
+  { keyPrefix, tags, isCluster }: Place,
+): Promise<Finding> {
   const check = 'rights'
-  const keys = ['string', 'zset', 'hash', 'channel'].map((name) => `${keyPrefix}{#0}doctor:${name}`)
+  const [tag] = tags
+  if (tag === undefined) return { check, level: 'ok', found: 'no shard is there, so nothing is asked of it' }
+  const channel = isCluster ? 'channel:s' : 'channel'
+  const keys = ['string', 'zset', 'hash', channel].map((name) => `${keyPrefix}${tag}doctor:${name}`)
   const refused: string[] = []
   try {
     // The second time by its hash.

@@ -11,9 +11,9 @@ import { createHash } from 'node:crypto'
 import { RedisReplyError } from '../../exceptions.ts'
 import type { Argument, RedisPort, Reply, ServerOptions } from './client.ts'
 import { openIoredis } from './ioredis.ts'
-import { Link, type LinkOptions } from './link.ts'
+import { Link, type Greeting, type LinkOptions } from './link.ts'
 import { adoptClient } from './open-client.ts'
-import type { Subscriber } from './subscriber.ts'
+import type { ChannelSource, Subscriber } from './subscriber.ts'
 import { subscriberFor } from './subscribers.ts'
 
 /** Where Redis is, or the client that leads there, and how long to wait for it. */
@@ -23,7 +23,7 @@ export type ConnectionOptions = ConnectionBehaviour &
     | { readonly client: unknown; readonly server?: undefined }
   )
 
-interface ConnectionBehaviour {
+export interface ConnectionBehaviour {
   /** The deadline of one command, waiting for the connection included. */
   readonly commandTimeoutMs: number
   /** PING on a connection that has been quiet for so long; 0 is never. Not on a client of the user's. */
@@ -34,24 +34,23 @@ interface ConnectionBehaviour {
   readonly idleTimeoutMs?: number
 }
 
+/** What a store asks of its connection: to one server, or to whichever node of a cluster serves the store's slot. */
+export type StoreConnection = Pick<
+  RedisConnection,
+  'send' | 'run' | 'ping' | 'greet' | 'db' | 'commandTimeoutMs' | 'close'
+> & { subscriber(): ChannelSource }
+
 /** A Lua script; made once, with `defineScript`. */
 export interface Script {
   readonly lua: string
   /** Its name in Redis. */
   readonly sha: string
+  /** It takes something back: while its slot moves between two nodes of a cluster it is tried again for a while. */
+  readonly isInvalidation: boolean
 }
 
-/** What is said first on every new connection, and now and then later on. */
-export interface Greeting {
-  say(): readonly Argument[]
-  /** We may not say it. */
-  onRefused(error: Error): void
-  /** The server does not serve us: it still loads, it is a replica. It is left, and tried again. */
-  onUnserved(error: Error): void
-}
-
-export function defineScript(lua: string): Script {
-  return { lua, sha: createHash('sha1').update(lua).digest('hex') }
+export function defineScript(lua: string, isInvalidation = false): Script {
+  return { lua, sha: createHash('sha1').update(lua).digest('hex'), isInvalidation }
 }
 
 /**
@@ -70,7 +69,7 @@ export class RedisConnection {
   readonly #linkOptions: LinkOptions
   readonly #primary: Link
   readonly #extras: Link[] = []
-  #greeting: Greeting | undefined
+  readonly #greetings = new Set<Greeting>()
   /** Scripts that have been sent whole. */
   readonly #known = new Set<Script>()
   #mayOpenAt = 0
@@ -86,8 +85,7 @@ export class RedisConnection {
       commandTimeoutMs,
       healthCheckIntervalMs: 0,
       name,
-      greeting: () => this.#greeting?.say(),
-      onRefusedGreeting: (error) => this.#greeting?.onRefused(error),
+      greetings: () => this.#greetings,
       onUnserved: (error) => this.#leave(error),
     }
     this.#primary =
@@ -99,6 +97,11 @@ export class RedisConnection {
   /** The client of the first connection, for libraries that want one. It has none of the deadlines. */
   get native(): unknown {
     return this.#primary.port.native
+  }
+
+  /** How messages call it: `Redis at 127.0.0.1:6379`. */
+  get name(): string {
+    return this.#linkOptions.name
   }
 
   get kind(): RedisPort['kind'] {
@@ -117,7 +120,12 @@ export class RedisConnection {
 
   /** From now on say this first on every new connection, before anything else. */
   greet(greeting: Greeting): void {
-    this.#greeting = greeting
+    this.#greetings.add(greeting)
+  }
+
+  /** Say it no more. */
+  forget(greeting: Greeting): void {
+    this.#greetings.delete(greeting)
   }
 
   /** The connection that listens: one for all caches of this process on one server. */
@@ -133,9 +141,15 @@ export class RedisConnection {
    * @throws {CacheException} with what Redis said, if it answers with an error
    */
   send(args: readonly Argument[]): Promise<Reply> {
-    const primary = this.#primary
-    if (primary.inFlight < SATURATION && primary.isUp()) return primary.send(args)
-    return this.#other().send(args)
+    return this.#link().send(args)
+  }
+
+  /** Send a command whose slot this node of a cluster is only about to get. Throws like `send`. */
+  sendAsking(args: readonly Argument[]): Promise<Reply> {
+    const link = this.#link()
+    // It holds for the next command on the very connection.
+    link.send(['ASKING']).catch(() => undefined)
+    return link.send(args)
   }
 
   /**
@@ -154,6 +168,11 @@ export class RedisConnection {
       if (!(error instanceof RedisReplyError) || error.replyCode !== 'NOSCRIPT') throw error
       return this.send(['EVAL', script.lua, ...rest])
     })
+  }
+
+  /** The connections to all servers behind it: this one. */
+  servers(): Promise<readonly RedisConnection[]> {
+    return Promise.resolve([this])
   }
 
   /** True if Redis answers within the deadline. Never rejects. */
@@ -182,7 +201,12 @@ export class RedisConnection {
   /** All connections lead to the same place. */
   #leave(reason: Error): void {
     for (const link of [this.#primary, ...this.#extras]) link.leave(reason)
-    this.#greeting?.onUnserved(reason)
+    for (const greeting of this.#greetings) greeting.onUnserved(reason)
+  }
+
+  #link(): Link {
+    const primary = this.#primary
+    return primary.inFlight < SATURATION && primary.isUp() ? primary : this.#other()
   }
 
   /** Where a command goes that the first connection cannot take: the first with room, else the one with the most. */
@@ -233,5 +257,6 @@ export class RedisConnection {
 }
 
 function addressOf(server: ServerOptions): string {
+  if (server.sentinel !== undefined) return `the address that Sentinel has for '${server.sentinel.name}'`
   return server.path ?? `${server.host}:${server.port}`
 }

@@ -22,22 +22,31 @@
  */
 import { RedisConnectionError, RedisReplyError } from '../../exceptions.ts'
 import type { Argument, PortListener, RedisPort, Reply } from './client.ts'
-import { isUnserved, reasonOf, toException, withoutArguments } from './reply-error.ts'
+import { REDIRECTIONS, isUnserved, reasonOf, toException, withoutArguments } from './reply-error.ts'
 
 export interface LinkOptions {
   readonly commandTimeoutMs: number
   /** PING after so long without a command; 0 is never. */
   readonly healthCheckIntervalMs: number
-  /** The first command on every new connection; whatever else is asked waits for its answer. */
-  readonly greeting?: () => readonly Argument[] | undefined
-  /** Told of a server that we may not greet. It is taken as it is. */
-  readonly onRefusedGreeting?: (error: Error) => void
+  /** What is said first on every new connection; whatever else is asked waits for all the answers. */
+  readonly greetings?: () => Iterable<Greeting>
   /** Told of a server that does not serve us, and that this link has left. */
   readonly onUnserved?: (error: Error) => void
   /** How messages call it: `Redis at 127.0.0.1:6379`. */
   readonly name: string
   /** The connection was lost, or could not be made, and the link is of no use any more. Without it, it tries again. */
   readonly onLost?: () => void
+}
+
+/** What is said first on every new connection, and now and then later on. */
+export interface Greeting {
+  say(): readonly Argument[]
+  /** We may not say it. The server is taken as it is. */
+  onRefused(error: Error): void
+  /** The server does not serve us: it still loads, it is a replica. It is left, and tried again. */
+  onUnserved(error: Error): void
+  /** On Cluster: another node is to be greeted, or the slot is between two. The connection serves other shards. */
+  onElsewhere?(error: Error): void
 }
 
 interface Pending {
@@ -104,17 +113,25 @@ export class Link implements PortListener {
 
   onUp(): void {
     if (this.#state === 'closed' || this.#state === 'greeting') return
-    const greeting = this.#options.greeting?.()
-    if (greeting === undefined) return this.#begin()
+    const greetings = [...(this.#options.greetings?.() ?? [])]
+    if (greetings.length === 0) return this.#begin()
     this.#state = 'greeting'
-    const reject = (error: Error): void => {
-      // Lost, silent or left already.
-      if (this.#state !== 'greeting') return
-      if (!(error instanceof RedisReplyError && error.replyCode === 'NOPERM')) return this.leave(error)
-      this.#options.onRefusedGreeting?.(error)
-      this.#begin()
+    let left = greetings.length
+    // Lost, silent or left already: not in that state any more.
+    const onTaken = (): void => {
+      if (--left === 0 && this.#state === 'greeting') this.#begin()
     }
-    return this.#write(this.#enqueue({ args: greeting, resolve: () => this.#begin(), reject }))
+    for (const greeting of greetings) {
+      const reject = (error: Error): void => {
+        if (this.#state !== 'greeting') return
+        const code = error instanceof RedisReplyError ? error.replyCode : ''
+        if (code === 'NOPERM') greeting.onRefused(error)
+        else if (REDIRECTIONS.has(code) && greeting.onElsewhere !== undefined) greeting.onElsewhere(error)
+        else return this.leave(error)
+        onTaken()
+      }
+      this.#write(this.#enqueue({ args: greeting.say(), resolve: onTaken, reject }))
+    }
   }
 
   onDown(error: Error): void {
@@ -293,10 +310,11 @@ export class Link implements PortListener {
     if (healthCheckIntervalMs === 0) return
     this.#healthCheck = setTimeout(() => {
       const quietMs = performance.now() - this.lastUsedAt
-      const greeting = this.#options.greeting?.()
-      const isDue = greeting !== undefined || quietMs >= healthCheckIntervalMs
+      const greetings = Array.from(this.#options.greetings?.() ?? [], (greeting) => greeting.say())
+      const isDue = greetings.length > 0 || quietMs >= healthCheckIntervalMs
       // The deadline of a command is the health check: PING only sees to it that there is one.
-      if (isDue && this.isUp()) this.send(greeting ?? ['PING']).catch(() => undefined)
+      const checks = greetings.length > 0 ? greetings : [['PING']]
+      if (isDue && this.isUp()) for (const check of checks) this.send(check).catch(() => undefined)
       this.#scheduleHealthCheck(isDue ? healthCheckIntervalMs : healthCheckIntervalMs - quietMs)
     }, afterMs).unref()
   }

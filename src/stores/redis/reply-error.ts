@@ -10,11 +10,14 @@ const SCRIPT_REPLY_CODE = /^ERR Error running script .*?: -?([A-Z][A-Z0-9]+) /s
 /** Redis is there and serves nobody, or not us; a replica takes no writes, and what it has to read may be out of date. */
 const UNAVAILABLE = new Set(['LOADING', 'MASTERDOWN', 'CLUSTERDOWN', 'NOAUTH', 'WRONGPASS', 'READONLY'])
 
+/** On Cluster: the slot is elsewhere, or between two nodes. Nothing was executed. */
+export const REDIRECTIONS: ReadonlySet<string> = new Set(['MOVED', 'ASK', 'TRYAGAIN'])
+
 /** "unknown command 'X', with args beginning with: ..." quotes what may be a cached value. */
 const QUOTED_ARGUMENTS = /,? with args beginning with:.*$/s
 
 /** The code of an error reply; undefined if the error is none. */
-function replyCodeOf({ message }: Error): string | undefined {
+export function replyCodeOf({ message }: Error): string | undefined {
   return (SCRIPT_REPLY_CODE.exec(message) ?? REPLY_CODE.exec(message))?.[1]
 }
 

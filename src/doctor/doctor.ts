@@ -4,7 +4,14 @@ import type { Clock } from '../clock.ts'
 import { hashTag } from '../key.ts'
 import type { ClusterConnection } from '../stores/redis/cluster-connection.ts'
 import { RedisConnection } from '../stores/redis/connection.ts'
-import { examineClients, examineClock, examineMemory, examinePersistence, examineServer } from './examinations.ts'
+import {
+  examineClients,
+  examineClock,
+  examineMemory,
+  examinePersistence,
+  examineServer,
+  readOnly,
+} from './examinations.ts'
 import { parseInfo, type Finding } from './finding.ts'
 import { examineRights, type Place } from './rights.ts'
 
@@ -94,8 +101,11 @@ async function examineLatency(connection: RedisConnection): Promise<Finding> {
       trips.push(performance.now() - sentAt)
     }
   } catch (error) {
+    const found = (error as Error).message
+    // It is left before it is asked anything.
+    if (found.includes('READONLY')) return readOnly(found)
     const remedy = 'start Redis, or correct redis.url and the network between; routes and getOrSet load meanwhile'
-    return { check, level: 'problem', found: (error as Error).message, remedy }
+    return { check, level: 'problem', found, remedy }
   }
   trips.sort((a, b) => a - b)
   const median = trips[PINGS / 2]!

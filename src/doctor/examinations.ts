@@ -31,13 +31,14 @@ function examineVersion(info: Info): Finding {
   return { check, level: 'problem', found, remedy: `${name} ${leastMajor}.${leastMinor} or newer` }
 }
 
+export function readOnly(found: string): Finding {
+  const remedy = 'connect to the primary: a replica refuses writes, and lags behind invalidations'
+  return { check: 'role', level: 'problem', found, remedy }
+}
+
 function examineRole(info: Info): Finding {
-  const check = 'role'
-  if (info.get('role') === 'slave') {
-    const remedy = 'connect to the primary: a replica refuses writes, and lags behind invalidations'
-    return { check, level: 'problem', found: 'a read-only replica', remedy }
-  }
-  return { check, level: 'ok', found: `a primary with ${info.get('connected_slaves') ?? '0'} replicas` }
+  if (info.get('role') === 'slave') return readOnly('a read-only replica')
+  return { check: 'role', level: 'ok', found: `a primary with ${info.get('connected_slaves') ?? '0'} replicas` }
 }
 
 /** A node of a cluster, asked as if it were all there is, serves its own slots and sends the rest away. */

@@ -49,7 +49,7 @@ export class EntryTable {
 
   /** Reads all ids: for what happens when the network does. */
   deleteWhere(isMeant: (id: string) => boolean): void {
-    for (const id of [...this.#entries.keys()]) if (isMeant(id)) this.#entries.delete(id)
+    for (const id of Array.from(this.#entries.keys())) if (isMeant(id)) this.#entries.delete(id)
   }
 
   clear(): void {

@@ -104,3 +104,22 @@ async function until(isTrue: () => Promise<boolean>): Promise<void> {
     await sleep(20)
   }
 }
+
+/** Give a slot to another master while everything goes on, as `redis-cli --cluster reshard` does. */
+export async function moveSlot(
+  cluster: RedisCluster,
+  slot: number,
+  [from, to]: readonly [RedisServer, RedisServer],
+): Promise<void> {
+  const [fromId, toId] = [await nodeId(from), await nodeId(to)]
+  await to.call('CLUSTER', 'SETSLOT', String(slot), 'IMPORTING', fromId)
+  await from.call('CLUSTER', 'SETSLOT', String(slot), 'MIGRATING', toId)
+  for (;;) {
+    const keys = (await from.call('CLUSTER', 'GETKEYSINSLOT', String(slot), '2')) as string[]
+    if (keys.length === 0) break
+    await from.call('MIGRATE', to.host, String(to.port), '', '0', '5000', 'KEYS', ...keys)
+    await sleep(1)
+  }
+  await to.call('CLUSTER', 'SETSLOT', String(slot), 'NODE', toId)
+  await Promise.all(cluster.masters.map((node) => node.call('CLUSTER', 'SETSLOT', String(slot), 'NODE', toId)))
+}

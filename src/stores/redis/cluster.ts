@@ -35,6 +35,8 @@ export class Cluster {
   /** Who can be asked, beside those who are configured. */
   #known: readonly Address[] = []
   readonly #followers = new Set<() => void>()
+  /** Nodes that did not answer a command. */
+  readonly #silent = new Set<RedisConnection>()
   #asking: Promise<void> | undefined
   #askAgain: NodeJS.Timeout | undefined
   #doubts = 0
@@ -95,8 +97,12 @@ export class Cluster {
     this.doubt()
   }
 
-  /** What is known may be out of date: it is asked anew, in the background. */
-  doubt(): void {
+  /**
+   * What is known may be out of date: it is asked anew, in the background; because of a node that does not answer again
+   * and again, until it does, or another one serves its slots.
+   */
+  doubt(node?: RedisConnection): void {
+    if (node !== undefined) this.#silent.add(node)
     if (this.#askAgain !== undefined || this.#isClosed) return
     const now = performance.now()
     if (now - this.#doubtedAt > QUIET_MS) this.#doubts = 0
@@ -105,8 +111,11 @@ export class Cluster {
     this.#doubts++
     const again = (): void => {
       this.#askAgain = undefined
-      // Nobody answers: the next command that fails asks again.
-      this.#ask().catch(() => undefined)
+      this.#ask()
+        // Nobody answers: that is as good as no news.
+        .catch(() => undefined)
+        .then(() => this.#askSilent())
+        .catch(() => undefined)
     }
     // Half of it is chance, so that many processes do not ask at once.
     this.#askAgain = setTimeout(again, ceilingMs * (0.5 + Math.random() / 2)).unref()
@@ -183,6 +192,15 @@ export class Cluster {
       this.#tell()
     }
     void this.#closeUnused()
+  }
+
+  async #askSilent(): Promise<void> {
+    const owners = new Set(this.#masters())
+    const still = Array.from(this.#silent, async (node) => {
+      if (!owners.has(node) || (await node.ping())) this.#silent.delete(node)
+    })
+    await Promise.all(still)
+    if (this.#silent.size > 0) this.doubt()
   }
 
   #tell(): void {

@@ -89,6 +89,7 @@ class OwnIoredis implements RedisPort {
     this.send = corkedSend(client)
     // The first of an attempt says why; those after it are the connection being torn down.
     client.on('error', (error) => (this.#lastError ??= error))
+    client.on('sentinelError', (error: Error) => (this.#lastError ??= error))
     client.on('connect', () => {
       // Commands in flight keep the process alive (their deadline does), an idle connection does not.
       client.stream.unref()
@@ -309,8 +310,8 @@ function placeOf({
   return {
     name,
     sentinels: [...nodes],
-    // Who asks them again, and when, is for us to say.
-    sentinelRetryStrategy: () => null,
+    // ioredis goes on where it ended the last time: all of them have been asked after a second round.
+    sentinelRetryStrategy: (rounds) => (rounds === 1 ? 0 : null),
     sentinelCommandTimeout: connectTimeoutMs,
     ...(username !== undefined && { sentinelUsername: username }),
     ...(password !== undefined && { sentinelPassword: password }),

@@ -64,6 +64,8 @@ interface Pending {
 const GREET_AGAIN_FIRST_MS = 50
 const GREET_AGAIN_LAST_MS = 2000
 
+const ONE_OF_MANY = 'it is a node of a Redis Cluster: name its nodes in redis.cluster'
+
 export class Link implements PortListener {
   /** Commands that have not been answered. */
   inFlight = 0
@@ -126,8 +128,9 @@ export class Link implements PortListener {
         if (this.#state !== 'greeting') return
         const code = error instanceof RedisReplyError ? error.replyCode : ''
         if (code === 'NOPERM') greeting.onRefused(error)
-        else if (REDIRECTIONS.has(code) && greeting.onElsewhere !== undefined) greeting.onElsewhere(error)
-        else return this.leave(error)
+        else if (!REDIRECTIONS.has(code)) return this.leave(error)
+        else if (greeting.onElsewhere === undefined) return this.leave(new Error(`${error.message} (${ONE_OF_MANY})`))
+        else greeting.onElsewhere(error)
         onTaken()
       }
       this.#write(this.#enqueue({ args: greeting.say(), resolve: onTaken, reject }))

@@ -132,7 +132,7 @@ export class ShardConnection implements StoreConnection {
         fault = next
       }
     }
-    if (fault instanceof RedisConnectionError) this.#cluster.doubt()
+    if (fault instanceof RedisConnectionError) this.#cluster.doubt(this.#node)
     throw isRedirection(fault) ? inTransit(fault) : fault
   }
 

@@ -144,7 +144,6 @@ export class ShardedStore implements Store {
 
 /** All of them have settled, whatever one of them comes to: the caller may rely on what the others did. */
 async function whole(all: readonly Promise<void>[]): Promise<void> {
-  for (const outcome of await Promise.allSettled(all)) {
-    if (outcome.status === 'rejected') throw outcome.reason
-  }
+  await Promise.allSettled(all)
+  await Promise.all(all)
 }

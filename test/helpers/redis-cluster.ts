@@ -68,7 +68,7 @@ export async function startRedisCluster(options: RedisClusterOptions = {}): Prom
 }
 
 /** The id by which a node is known in its cluster. */
-export async function nodeId(node: RedisServer): Promise<string> {
+async function nodeId(node: RedisServer): Promise<string> {
   return String(await node.call('CLUSTER', 'MYID'))
 }
 

@@ -313,13 +313,21 @@ export class Link implements PortListener {
     if (healthCheckIntervalMs === 0) return
     this.#healthCheck = setTimeout(() => {
       const quietMs = performance.now() - this.lastUsedAt
-      const greetings = Array.from(this.#options.greetings?.() ?? [], (greeting) => greeting.say())
+      const greetings = [...(this.#options.greetings?.() ?? [])]
       const isDue = greetings.length > 0 || quietMs >= healthCheckIntervalMs
-      // The deadline of a command is the health check: PING only sees to it that there is one.
-      const checks = greetings.length > 0 ? greetings : [['PING']]
-      if (isDue && this.isUp()) for (const check of checks) this.send(check).catch(() => undefined)
+      if (isDue && this.isUp()) this.#check(greetings)
       this.#scheduleHealthCheck(isDue ? healthCheckIntervalMs : healthCheckIntervalMs - quietMs)
     }, afterMs).unref()
+  }
+
+  /** The deadline of a command is the health check: PING only sees to it that there is one. */
+  #check(greetings: readonly Greeting[]): void {
+    for (const greeting of greetings) {
+      this.send(greeting.say()).catch((error: unknown) => {
+        if (error instanceof RedisReplyError && REDIRECTIONS.has(error.replyCode)) greeting.onElsewhere?.(error)
+      })
+    }
+    if (greetings.length === 0) this.send(['PING']).catch(() => undefined)
   }
 
   /** Their answers are lost. A user's ioredis client may send them again; whoever waits is told now. */

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { createCache, RedisConnectionError } from 'tidemark'
 import { storeSuite, type StoreUnderTest } from 'tidemark/testing'
 import { SHARDS } from '../../../src/key.ts'
+import { parseRateLimit, RateLimiter } from '../../../src/rate-limit.ts'
 import { ClusterCaches, keysOfShard, slotOfShard } from '../../helpers/cluster-caches.ts'
 import { startRedisCluster, type RedisCluster } from '../../helpers/redis-cluster.ts'
 
@@ -122,6 +123,16 @@ describe('another number of shards', () => {
       await single.close()
     }
   })
+})
+
+test('rate limits count on whichever node their key is', async () => {
+  const { connection } = caches.open().parts
+  const options = { connection, keyPrefix: 'limits' }
+  const limiters = [0, 1].map(() => new RateLimiter(parseRateLimit('1/minute'), options))
+  for (const key of ['a', 'b', 'c', 'd', 'e', 'f']) {
+    expect((await limiters[0]!.consume(key)).allowed, key).toBe(true)
+    expect((await limiters[1]!.consume(key)).allowed, key).toBe(false)
+  }
 })
 
 test('it rejects at once, and says why, if no node is there', async () => {

@@ -14,6 +14,7 @@ import { handOut, valueOf } from './loaded.ts'
 import { assertList, assertOptions, invalidationOf, loadSettingsOf, stampsOf } from './options.ts'
 import type { CallKind, GetOrSetOptions, InvalidateOptions, KeyOptions, SetOptions, TtlLimits } from './options.ts'
 import type { Statistics } from './statistics.ts'
+import type { ClusterConnection } from './stores/redis/cluster-connection.ts'
 import type { RedisConnection } from './stores/redis/connection.ts'
 import type { EntryTimes, InvalidationOptions, Store } from './stores/store.ts'
 import type { Telemetry } from './telemetry.ts'
@@ -31,7 +32,7 @@ export interface CacheParts extends TtlLimits {
   /** A fault of the store rejects `getOrSet`; otherwise it loads. */
   readonly isStrict: boolean
   /** Absent without Redis. */
-  readonly connection: RedisConnection | undefined
+  readonly connection: RedisConnection | ClusterConnection | undefined
   readonly keyPrefix: string
   readonly environment: string
   /** How adapters compress what they store by themselves; without an `algorithm` they do not. */

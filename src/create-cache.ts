@@ -10,10 +10,13 @@ import { Loads } from './load.ts'
 import { Counters } from './statistics.ts'
 import { EntryTable } from './stores/entry-table.ts'
 import { MemoryStore } from './stores/memory.ts'
+import { ClusterConnection } from './stores/redis/cluster-connection.ts'
+import { Cluster } from './stores/redis/cluster.ts'
 import { RedisConnection, type ConnectionOptions } from './stores/redis/connection.ts'
-import { RedisStore } from './stores/redis/redis-store.ts'
+import { RedisStore, type RedisStoreOptions } from './stores/redis/redis-store.ts'
+import { openShards } from './stores/redis/sharded-store.ts'
 import type { Store } from './stores/store.ts'
-import { TieredStore } from './stores/tiered.ts'
+import { TieredStore, type FarStore } from './stores/tiered.ts'
 import { Telemetry } from './telemetry.ts'
 
 /** Stamps outlive every entry: ttl, swr and grace are each clamped to maxTtl. */
@@ -42,8 +45,8 @@ export function createCache(config?: ApplicationConfig): CacheManager {
   const { cache, clock, logger } = resolved
   for (const hint of provenanceOf(resolved).hints) tellOnce(hint, (message) => logger.warn(message))
   const maxTtlMs = cache.maxTtl * 1000
-  const connection = resolved.redis && new RedisConnection(connectionOptions(resolved.redis))
-  const store = resolved.store ?? makeStore(resolved, connection)
+  const connected = resolved.redis && connect(resolved.redis)
+  const store = resolved.store ?? makeStore(resolved, connected)
   const telemetry = new Telemetry({
     counters: new Counters(cache.enableStatistics),
     events: new Events(),
@@ -70,7 +73,7 @@ export function createCache(config?: ApplicationConfig): CacheManager {
     leaseMs,
     storeMs,
     isStrict,
-    connection,
+    connection: connected?.connection,
     keyPrefix,
     environment,
     compression: { algorithm, thresholdBytes },
@@ -78,21 +81,40 @@ export function createCache(config?: ApplicationConfig): CacheManager {
   })
 }
 
-function makeStore(config: Config, connection: RedisConnection | undefined): Store {
+function makeStore(config: Config, connected: Connected | undefined): Store {
   const { cache, clock, redis, logger } = config
   const stampsMs = WINDOWS * cache.maxTtl * 1000
   const table = { ...cache.memory, strategy: cache.strategy }
-  if (connection !== undefined && redis !== undefined) {
+  if (connected !== undefined && redis !== undefined) {
     const { decodeResponses, onFailover } = redis
     const { keyPrefix, l1 } = cache
-    const codec = makeCodec(cache)
-    const far = new RedisStore({ connection, codec, keyPrefix, stampsMs, clock, decodeResponses, onFailover })
+    const far = connected.store({ codec: makeCodec(cache), keyPrefix, stampsMs, clock, decodeResponses, onFailover })
     if (l1 === false) return far
     return new TieredStore({ near: new EntryTable(table), far, maxStalenessMs: l1.maxStaleness * 1000, clock })
   }
   if (!provenanceOf(config).isMemoryMeant)
     tellOnce('no Redis configured, entries are kept in the memory of this process', (it) => logger.info(it))
   return new MemoryStore({ ...table, stampsMs, clock })
+}
+
+/** Redis, whichever way it is set up. */
+interface Connected {
+  readonly connection: RedisConnection | ClusterConnection
+  store(options: Omit<RedisStoreOptions, 'connection' | 'shard'>): FarStore
+}
+
+function connect(redis: ResolvedRedisConfig): Connected {
+  const options = connectionOptions(redis)
+  const { server, ...behaviour } = options
+  if (redis.client === undefined && redis.cluster !== undefined && server !== undefined) {
+    const cluster = new Cluster({ ...behaviour, nodes: redis.cluster, login: server })
+    return {
+      connection: new ClusterConnection(cluster),
+      store: (storeOptions) => openShards(cluster, storeOptions),
+    }
+  }
+  const connection = new RedisConnection(options)
+  return { connection, store: (storeOptions) => new RedisStore({ ...storeOptions, connection }) }
 }
 
 function makeCodec(cache: Config['cache']): Codec {
@@ -112,9 +134,9 @@ function connectionOptions(redis: ResolvedRedisConfig): ConnectionOptions {
     maxConnections: redis.maxConnections,
   }
   if (redis.client !== undefined) return { ...behaviour, client: redis.client }
-  const { host, port, path, db, username, password, ssl, socketKeepalive, socketConnectTimeout } = redis
-  const connectTimeoutMs = socketConnectTimeout * 1000
-  const server = { host, port, path, db, username, password, ssl, keepAlive: socketKeepalive, connectTimeoutMs }
+  const { host, port, path, sentinel, db, username, password, ssl, socketKeepalive, socketConnectTimeout } = redis
+  const login = { username, password, ssl, keepAlive: socketKeepalive, connectTimeoutMs: socketConnectTimeout * 1000 }
+  const server = { host, port, path, sentinel, db, ...login }
   return { ...behaviour, server }
 }
 

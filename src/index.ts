@@ -10,14 +10,19 @@ export { FillToken } from './fill-token.ts'
 export type { Statistics, NamespaceStatistics } from './statistics.ts'
 export type { CacheEventListener, CacheEventName, CacheEvents, EntryEvent } from './events.ts'
 
+export { doctor } from './doctor/doctor.ts'
+export type { Finding } from './doctor/doctor.ts'
+
 export { loadConfig } from './config/load-config.ts'
 export type {
   ApplicationConfig,
   CacheConfig,
   Logger,
   MemoryConfig,
+  NodeAddress,
   RedisClient,
   RedisConfig,
+  SentinelConfig,
 } from './config/application-config.ts'
 export type { Config } from './config/config.ts'
 export type { Bytes } from './config/bytes.ts'

@@ -53,6 +53,29 @@ function bounded(name: string): string {
   return isShort ? `:${name}` : `#${createHash('sha256').update(name).digest('base64url')}`
 }
 
+/** Into so many shards a prefix is split on Redis Cluster: enough for as many nodes to have an equal share. */
+export const SHARDS = 16
+
+/** What decides on which slot the keys of a shard are. */
+export function hashTag(shard: number): string {
+  return `{#${shard}}`
+}
+
+/**
+ * The shard that an id belongs to. An entry, its parent and its variants have the same: what counts is the namespace and
+ * the key, between the letter and the NUL. FNV-1a of the UTF-16 units, alike in every process for ever.
+ */
+export function shardOf(id: string, shards: number): number {
+  let hash = 0x811c9dc5
+  for (let i = 1; i < id.length; i++) {
+    const unit = id.charCodeAt(i)
+    if (unit === 0) break
+    hash = Math.imul(hash ^ unit, 0x01000193)
+  }
+  // The lowest bits of FNV alone are poor.
+  return ((hash ^ (hash >>> 16)) >>> 0) % shards
+}
+
 function escapeNamespace(namespace: string): string {
   return UNSAFE.test(namespace) ? namespace.replace(UNSAFE_ALL, encodeURIComponent) : namespace
 }

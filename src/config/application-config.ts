@@ -86,6 +86,49 @@ export interface RedisClient {
   on: (...args: never) => unknown
 }
 
+/** Where a node listens: `'host:port'`, `'redis://host:port'` or `{ host, port }`; without a port, the usual one. */
+export type NodeAddress = string | { readonly host: string; readonly port?: number | undefined }
+
+/** How to find the primary through Redis Sentinel. */
+export interface SentinelConfig {
+  /**
+   * The name under which the sentinels know the primary.
+   *
+   * Default: none. Environment: `REDIS_SENTINEL_NAME`.
+   *
+   * @example
+   * createCache({ redis: { sentinel: { name: 'cache', nodes: ['sentinel-1.example.com:26379'] } } })
+   */
+  name?: string | undefined
+  /**
+   * The sentinels, as `'host:port'` or `{ host, port }`; those that do not answer are passed over.
+   *
+   * Default: none. Environment: `REDIS_SENTINELS`, separated by commas.
+   *
+   * @example
+   * createCache({ redis: { sentinel: { name: 'cache', nodes: ['10.0.0.1:26379', '10.0.0.2:26379'] } } })
+   */
+  nodes?: readonly NodeAddress[] | undefined
+  /**
+   * The user to sign in to the sentinels as; `redis.username` is that of Redis.
+   *
+   * Default: none. Environment: `REDIS_SENTINEL_USERNAME`.
+   *
+   * @example
+   * createCache({ redis: { sentinel: { name: 'cache', nodes: ['10.0.0.1'], username: 'app', password: process.env.SECRET } } })
+   */
+  username?: string | undefined
+  /**
+   * The password to sign in to the sentinels with; no error message shows it.
+   *
+   * Default: none. Environment: `REDIS_SENTINEL_PASSWORD`.
+   *
+   * @example
+   * createCache({ redis: { sentinel: { name: 'cache', nodes: ['10.0.0.1'], password: process.env.SECRET } } })
+   */
+  password?: string | undefined
+}
+
 /** Which Redis, and how to talk to it. `{}` is the Redis on this machine. */
 export interface RedisConfig {
   /**
@@ -125,7 +168,19 @@ export interface RedisConfig {
    */
   path?: string | undefined
   /**
-   * The number of the database, from 0.
+   * Some nodes of a Redis Cluster, as `'host:port'` or `{ host, port }`; the others are found through them.
+   *
+   * Default: none. Environment: `REDIS_CLUSTER_NODES`, separated by commas. Instead of `url`, `host` and the like; what says
+   * how to log in holds for all nodes.
+   *
+   * @example
+   * createCache({ redis: { cluster: ['redis-1.example.com:6379', 'redis-2.example.com:6379'] } })
+   */
+  cluster?: readonly NodeAddress[] | undefined
+  /** Redis behind Sentinel, which says where the primary is; instead of `url`, `host` and the like. */
+  sentinel?: SentinelConfig | undefined
+  /**
+   * The number of the database, from 0; 0 on Cluster.
    *
    * Default 0. Environment: `REDIS_DB`.
    *

@@ -26,10 +26,28 @@ export interface RedisConnectionConfig extends RedisBehaviour {
   readonly port: number
   /** A unix socket; `host` and `port` are not used then. */
   readonly path: string | undefined
+  /** Nodes of a Redis Cluster, instead of `host`, `port` and `path`. */
+  readonly cluster: readonly ResolvedNodeAddress[] | undefined
+  /** Who knows where the primary is, instead of `host`, `port` and `path`. */
+  readonly sentinel: ResolvedSentinelConfig | undefined
   readonly db: number
   readonly username: string | undefined
   readonly password: string | undefined
   readonly ssl: boolean | ConnectionOptions
+}
+
+/** Where a node listens. */
+export interface ResolvedNodeAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** How the primary is found. */
+export interface ResolvedSentinelConfig {
+  readonly name: string
+  readonly nodes: readonly ResolvedNodeAddress[]
+  readonly username: string | undefined
+  readonly password: string | undefined
 }
 
 /** A client of the user's, which the cache never closes. */

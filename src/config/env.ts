@@ -1,6 +1,4 @@
 /** The environment variables: which setting each one stands for, and how they are read. */
-import type { ConfigurationFault } from '../exceptions.ts'
-import { showGuarded } from './field.ts'
 import { FIELDS, type FieldPath } from './schema.ts'
 import type { Settings } from './settings.ts'
 import { closest } from './suggest.ts'
@@ -15,6 +13,11 @@ export const VARIABLES: Readonly<Record<string, Exclude<FieldPath, CodeOnly>>> =
   REDIS_URL: 'redis.url',
   REDIS_HOST: 'redis.host',
   REDIS_PORT: 'redis.port',
+  REDIS_CLUSTER_NODES: 'redis.cluster',
+  REDIS_SENTINEL_NAME: 'redis.sentinel.name',
+  REDIS_SENTINELS: 'redis.sentinel.nodes',
+  REDIS_SENTINEL_USERNAME: 'redis.sentinel.username',
+  REDIS_SENTINEL_PASSWORD: 'redis.sentinel.password',
   REDIS_DB: 'redis.db',
   REDIS_USERNAME: 'redis.username',
   REDIS_PASSWORD: 'redis.password',
@@ -43,11 +46,8 @@ export const VARIABLES: Readonly<Record<string, Exclude<FieldPath, CodeOnly>>> =
   CACHE_SIGNING_KEY: 'cache.signingKey',
 }
 
-/** Names of ours without a meaning yet. To ignore them would send a process to a Redis that nobody meant. */
-const NOT_YET: readonly string[] = ['REDIS_CLUSTER_NODES', 'REDIS_SENTINELS', 'REDIS_SENTINEL_NAME']
-
 /** What the environment says. An empty variable is not set; without `redis` the `REDIS_*` variables do not count. */
-export function readEnvironment(env: NodeJS.ProcessEnv, redis: boolean, faults: ConfigurationFault[]): Settings {
+export function readEnvironment(env: NodeJS.ProcessEnv, redis: boolean): Settings {
   const settings: Settings = new Map()
   const counts = (variable: string): boolean => redis || !variable.startsWith('REDIS_')
   for (const [variable, path] of Object.entries(VARIABLES)) {
@@ -56,11 +56,6 @@ export function readEnvironment(env: NodeJS.ProcessEnv, redis: boolean, faults: 
     // DEBUG also belongs to npm's debug package, as DEBUG=app:*.
     if (variable === 'DEBUG' && !/^(true|false)$/i.test(text)) continue
     settings.set(path, { name: variable, value: FIELDS.get(path)?.fromText(text), isText: true })
-  }
-  for (const variable of NOT_YET) {
-    const text = env[variable]
-    if (text === undefined || text === '' || !counts(variable)) continue
-    faults.push({ path: variable, expected: 'not to be set: this version has no such setting', got: showGuarded(text) })
   }
   return settings
 }
@@ -72,7 +67,7 @@ export function readEnvironment(env: NodeJS.ProcessEnv, redis: boolean, faults: 
 export function slips(env: NodeJS.ProcessEnv, redis: boolean): string[] {
   return Object.keys(env).flatMap((variable) => {
     const [, prefix] = /^(CACHE_|REDIS_)./.exec(variable) ?? []
-    if (prefix === undefined || Object.hasOwn(VARIABLES, variable) || NOT_YET.includes(variable)) return []
+    if (prefix === undefined || Object.hasOwn(VARIABLES, variable)) return []
     if (prefix === 'REDIS_' && !redis) return []
     const names = Object.keys(VARIABLES).flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []))
     const meant = closest(variable.slice(prefix.length), names)

@@ -1,13 +1,16 @@
 /** Which setting counts: those of the code lie above those of the environment, in each the fields above the URL's parts. */
 import type { ConfigurationFault } from '../exceptions.ts'
 import { showGuarded } from './field.ts'
+import { refuseTwoPlaces, withoutOtherPlaces } from './place.ts'
 import { parseRedisUrl, type RedisUrlParts } from './redis-url.ts'
 import type { FieldPath } from './schema.ts'
 import type { Settings } from './settings.ts'
 
 /** The settings that count. Faults: what contradicts itself within the code, or within the environment. */
 export function layer(code: Settings, environment: Settings, faults: ConfigurationFault[]): Settings {
-  const below = new Map(environment)
+  refuseTwoPlaces(code, faults)
+  refuseTwoPlaces(environment, faults)
+  const below = withoutOtherPlaces(environment, code)
   if (code.has('redis.url')) below.delete('redis.url')
   const above = withUrlParts(code, faults)
   const result = withUrlParts(below, faults)

@@ -1,10 +1,11 @@
 /** From what code and environment say to the configuration in force, or to one error that lists all that is wrong. */
 import { CacheConfigurationError, type ConfigurationFault } from '../exceptions.ts'
 import type { ApplicationConfig, Logger } from './application-config.ts'
-import type { Config, ResolvedRedisConfig } from './config.ts'
+import type { Config, ResolvedRedisConfig, ResolvedSentinelConfig } from './config.ts'
 import { readEnvironment, slips } from './env.ts'
 import { isField, isPlainObject, show, showGuarded, type Field, type FieldTree } from './field.ts'
 import { layer } from './layer.ts'
+import { checkPlace } from './place.ts'
 import { SCHEMA, type FieldPath } from './schema.ts'
 import { kind, readCode, type Setting, type Settings } from './settings.ts'
 
@@ -27,6 +28,11 @@ const PLACE: readonly FieldPath[] = [
   'redis.host',
   'redis.port',
   'redis.path',
+  'redis.cluster',
+  'redis.sentinel.name',
+  'redis.sentinel.nodes',
+  'redis.sentinel.username',
+  'redis.sentinel.password',
   'redis.db',
   'redis.username',
   'redis.password',
@@ -54,8 +60,9 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, explicit: Appli
   const code = readCode(explicit, faults)
   refuseContradictions(code, redis, faults)
   const mayAskRedis = redis !== false && !code.has('store') && !code.has('redis.client')
-  const settings = layer(code, readEnvironment(env, mayAskRedis, faults), faults)
+  const settings = layer(code, readEnvironment(env, mayAskRedis), faults)
   const hints = slips(env, mayAskRedis)
+  checkPlace(settings, faults)
 
   const resolved = resolve(SCHEMA, '', { settings, faults })
   const cache = withTtlInRange(resolved.cache, settings, faults)
@@ -119,9 +126,15 @@ function refuseContradictions(code: Settings, redis: unknown, faults: Configurat
 
 /** A client of the user's, or all that a connection of our own needs. */
 function either(redis: Resolved<typeof SCHEMA.redis>): ResolvedRedisConfig {
-  const { client, url: _url, host, port, path, db, username, password, ssl, ...behaviour } = redis
+  const { client, url: _url, host, port, path, cluster, sentinel, db, username, password, ssl, ...behaviour } = redis
   if (client !== undefined) return { client, ...behaviour }
-  return { client, host, port, path, db, username, password, ssl, ...behaviour }
+  const place = { host, port, path, cluster, sentinel: whole(sentinel) }
+  return { client, ...place, db, username, password, ssl, ...behaviour }
+}
+
+/** Checked already: either both are there, or nothing is. */
+function whole({ name, nodes, ...login }: Resolved<typeof SCHEMA.redis.sentinel>): ResolvedSentinelConfig | undefined {
+  return name === undefined || nodes === undefined ? undefined : { name, nodes, ...login }
 }
 
 type ResolvedCache = Config['cache']

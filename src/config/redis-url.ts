@@ -43,6 +43,17 @@ export function parseRedisUrl(url: unknown): RedisUrlParts | undefined {
   return { ...identity, ...parts, ...(scheme.toLowerCase() === 'rediss' ? { ssl: true } : undefined) }
 }
 
+/** `host:port`, `redis://host:port` or `{ host, port }`, or `undefined` if it is none or says more than that. */
+export function parseNode(node: unknown, byDefault: number): { host: string; port: number } | undefined {
+  const text = typeof node === 'string' ? node.trim().replace(/^redis:\/\/([^/]*)\/?$/i, '$1') : undefined
+  const parts = text === undefined ? node : parseAuthority(text)
+  if (typeof parts !== 'object' || parts === null) return undefined
+  const { host, port = byDefault, ...more } = parts as { host?: unknown; port?: unknown }
+  if (typeof host !== 'string' || !isHost(host) || Object.keys(more).length > 0) return undefined
+  const isPort = typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65_535
+  return isPort ? { host, port } : undefined
+}
+
 function parseUserinfo(userinfo: string): RedisUrlParts | undefined {
   const colon = userinfo.indexOf(':')
   const username = decode(colon === -1 ? userinfo : userinfo.slice(0, colon))

@@ -10,8 +10,10 @@ import type {
   L1Config,
   Logger,
   MemoryConfig,
+  NodeAddress,
   RedisClient,
   RedisConfig,
+  SentinelConfig,
 } from './application-config.ts'
 import type {
   Config,
@@ -19,6 +21,8 @@ import type {
   ResolvedCacheConfig,
   ResolvedL1Config,
   ResolvedMemoryConfig,
+  ResolvedNodeAddress,
+  ResolvedSentinelConfig,
 } from './config.ts'
 import {
   BOOLEAN_FORMAT,
@@ -38,7 +42,7 @@ import {
   type FieldOf,
   type FieldTree,
 } from './field.ts'
-import { isHost, parseRedisUrl, REDIS_URL_FORMAT, type RedisUrlParts } from './redis-url.ts'
+import { isHost, parseNode, parseRedisUrl, REDIS_URL_FORMAT, type RedisUrlParts } from './redis-url.ts'
 
 /** A field for each option of `In`, of exactly its type, that resolves to the field of the same name in `Out`. */
 type Fields<In, Out> = {
@@ -48,13 +52,15 @@ type Fields<In, Out> = {
   >
 }
 
-interface RedisParts extends Omit<RedisConnectionConfig, 'client'> {
+interface RedisParts extends Omit<RedisConnectionConfig, 'client' | 'sentinel'> {
   readonly client: RedisClient | undefined
   readonly url: RedisUrlParts | undefined
 }
 
 type Schema = Fields<Omit<ApplicationConfig, 'redis' | 'cache'>, Config> & {
-  readonly redis: Fields<RedisConfig, RedisParts>
+  readonly redis: Fields<Omit<RedisConfig, 'sentinel'>, RedisParts> & {
+    readonly sentinel: Fields<SentinelConfig, Partial<ResolvedSentinelConfig>>
+  }
   readonly cache: Fields<Omit<CacheConfig, 'memory'>, ResolvedCacheConfig> & {
     readonly memory: Fields<MemoryConfig, ResolvedMemoryConfig>
   }
@@ -63,7 +69,8 @@ type Schema = Fields<Omit<ApplicationConfig, 'redis' | 'cache'>, Config> & {
 /** Where a setting stands: `cache.memory.maxBytes`. */
 export type FieldPath =
   | Exclude<keyof ApplicationConfig, 'redis' | 'cache'>
-  | `redis.${keyof RedisConfig}`
+  | `redis.${Exclude<keyof RedisConfig, 'sentinel'>}`
+  | `redis.sentinel.${keyof SentinelConfig}`
   | `cache.${Exclude<keyof CacheConfig, 'memory'>}`
   | `cache.memory.${keyof MemoryConfig}`
 
@@ -78,6 +85,21 @@ const redisUrl: FieldOf<string, RedisUrlParts | undefined> = {
   default: undefined,
   parse: parseRedisUrl,
   secret: true,
+}
+
+/** Addresses of nodes: what else a URL may say holds for all of them, and has a setting. */
+function nodes(port: number): FieldOf<readonly NodeAddress[], readonly ResolvedNodeAddress[] | undefined> {
+  return {
+    expected: `one or more nodes, each 'host:port', 'redis://host:port' or { host, port }, without user and password`,
+    default: undefined,
+    parse: (value) => {
+      if (!Array.isArray(value) || value.length === 0) return undefined
+      const parsed = value.map((node: unknown) => parseNode(node, port))
+      return parsed.every((node) => node !== undefined) ? parsed : undefined
+    },
+    fromText: (raw) => raw.split(','),
+    secret: true,
+  }
 }
 
 const STALENESS = duration(0.5, ['20ms', '1h'])
@@ -119,6 +141,8 @@ export const SCHEMA: Schema = {
     host: text('localhost', 'a host name or an IP address, without port', isHost),
     port: integer(6379, 1, 65_535),
     path: text(undefined),
+    cluster: nodes(6379),
+    sentinel: { name: text(undefined), nodes: nodes(26_379), username: text(undefined), password: secret() },
     db: integer(0, 0),
     username: text(undefined),
     password: secret(),

@@ -47,6 +47,11 @@ export class EntryTable {
     this.#entries.delete(id)
   }
 
+  /** Reads all ids: for what happens when the network does. */
+  deleteWhere(isMeant: (id: string) => boolean): void {
+    for (const id of Array.from(this.#entries.keys())) if (isMeant(id)) this.#entries.delete(id)
+  }
+
   clear(): void {
     this.#entries.clear()
   }

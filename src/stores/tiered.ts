@@ -25,9 +25,12 @@ import type {
   Watch,
 } from './store.ts'
 
+/** Redis as one store, or as the shards of a cluster. */
+export type FarStore = Pick<RedisStore, keyof Store | 'follow' | 'judge'>
+
 export interface TieredStoreOptions {
   readonly near: EntryTable
-  readonly far: RedisStore
+  readonly far: FarStore
   readonly maxStalenessMs: number
   readonly clock: Clock
 }
@@ -40,7 +43,7 @@ interface Arrival {
 
 export class TieredStore implements Store {
   readonly #near: EntryTable
-  readonly #far: RedisStore
+  readonly #far: FarStore
   readonly #clock: Clock
   readonly #arrivals = new Map<string, Set<Arrival>>()
 
@@ -51,7 +54,7 @@ export class TieredStore implements Store {
     far.follow(
       {
         onRemoved: (ids) => this.#forget(ids),
-        onDoubt: () => this.#forgetAll(),
+        onDoubt: (isConcerned) => this.#forgetAll(isConcerned),
       },
       maxStalenessMs,
     )
@@ -195,8 +198,9 @@ export class TieredStore implements Store {
     }
   }
 
-  #forgetAll(): void {
-    this.#near.clear()
+  #forgetAll(isConcerned?: (id: string) => boolean): void {
+    if (isConcerned === undefined) this.#near.clear()
+    else this.#near.deleteWhere(isConcerned)
     for (const arrivals of this.#arrivals.values()) for (const arrival of arrivals) arrival.isDirty = true
   }
 }

@@ -72,7 +72,11 @@ describe('the variables', () => {
   test('are named after their fields', () => {
     const upper = (path: string): string => path.replaceAll(/[A-Z]/g, '_$&').replaceAll('.', '_').toUpperCase()
     const others = Object.entries(VARIABLES).filter(([variable, path]) => variable !== upper(path))
-    expect(others).toEqual([['NODE_ENV', 'environment']])
+    expect(others).toEqual([
+      ['NODE_ENV', 'environment'],
+      ['REDIS_CLUSTER_NODES', 'redis.cluster'],
+      ['REDIS_SENTINELS', 'redis.sentinel.nodes'],
+    ])
   })
 
   test('whose field has a default may say it in so many words', () => {

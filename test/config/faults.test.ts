@@ -69,14 +69,6 @@ describe('an unknown key', () => {
       'cache.__proto__',
     ])
   })
-
-  test('is what later versions may know', () => {
-    const config = { redis: { cluster: [], sentinel: {} } }
-    expect(refused(config)).toEqual(['redis.cluster', 'redis.sentinel'])
-    const env = { REDIS_CLUSTER_NODES: 'h:1', REDIS_SENTINELS: 'h:1', REDIS_SENTINEL_NAME: 'm' }
-    expect(refused({}, env)).toEqual(Object.keys(env))
-    expect(() => loadConfig(env, { redis: false })).not.toThrow()
-  })
 })
 
 describe('a value out of range or of the wrong type is refused', () => {
@@ -210,7 +202,8 @@ describe('a password in the wrong place', () => {
     [{ REDIS_SSL: 'hunter2' }, {}],
     [{ REDIS_ON_FAILOVER: 'hunter2' }, {}],
     [{ REDIS_SOCKET_TIMEOUT: 'hunter2' }, {}],
-    [{ REDIS_SENTINELS: 'hunter2' }, {}],
+    [{ REDIS_SENTINELS: 'app:hunter2', REDIS_SENTINEL_NAME: 'm' }, {}],
+    [{ REDIS_CLUSTER_NODES: 'redis://app:hunter2@h' }, {}],
     [{}, { redis: { ssl: 'hunter2' } }],
     [{}, { redis: { client: 'hunter2' } }],
     [{}, { redis: { url: 'redis+unix:///s', port: 'hunter2' } }],

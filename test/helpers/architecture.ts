@@ -13,7 +13,7 @@ export type Sources = ReadonlyMap<string, string>
 export const ROWS: readonly (readonly string[])[] = [
   // 6 edges
   ['index.ts', 'adapters/', 'testing/'],
-  ['management/', 'rate-limit.ts'],
+  ['doctor/', 'management/', 'rate-limit.ts'],
   // 5 meaning
   ['cached.ts', 'http/'],
   ['cached-options.ts', 'call-key.ts'],

@@ -179,7 +179,7 @@ async function ready(child: ChildProcess): Promise<void> {
   throw new Error(`redis-server did not start:\n${said.join('\n')}`)
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, HOST)
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo

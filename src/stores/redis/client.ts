@@ -58,6 +58,10 @@ export interface ServerOptions {
   readonly port: number
   /** A unix socket, instead of host and port. */
   readonly path?: string | undefined
+  /** Who is asked, with each attempt to connect, where the primary is; instead of host and port. */
+  readonly sentinel?: SentinelOptions | undefined
+  /** It listens to the channels of slots, which end when the slot goes elsewhere. */
+  readonly isClusterNode?: boolean
   readonly db: number
   readonly username?: string | undefined
   readonly password?: string | undefined
@@ -65,4 +69,12 @@ export interface ServerOptions {
   readonly keepAlive: boolean
   /** For all of it: TCP, TLS and login. */
   readonly connectTimeoutMs: number
+}
+
+export interface SentinelOptions {
+  /** The name under which the sentinels know the primary. */
+  readonly name: string
+  readonly nodes: readonly { readonly host: string; readonly port: number }[]
+  readonly username?: string | undefined
+  readonly password?: string | undefined
 }

@@ -11,7 +11,7 @@
  * everything that was kept on the strength of it is dropped.
  */
 import type { Mirror } from './mirror.ts'
-import type { ChannelListener, Subscriber } from './subscriber.ts'
+import type { ChannelListener, ChannelSource } from './subscriber.ts'
 
 export interface CoherenceListener {
   /** Entries were removed or replaced by somebody else. */
@@ -24,7 +24,7 @@ export interface CoherenceListener {
 }
 
 export interface CoherenceOptions {
-  readonly subscriber: Subscriber
+  readonly subscriber: ChannelSource
   readonly channel: string
   readonly mirror: Mirror
   /** The name of this store in messages: its own writes are no news. */

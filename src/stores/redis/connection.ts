@@ -11,9 +11,9 @@ import { createHash } from 'node:crypto'
 import { RedisReplyError } from '../../exceptions.ts'
 import type { Argument, RedisPort, Reply, ServerOptions } from './client.ts'
 import { openIoredis } from './ioredis.ts'
-import { Link, type LinkOptions, type LinkWatcher } from './link.ts'
+import { Link, type Greeting, type LinkOptions, type LinkWatcher } from './link.ts'
 import { adoptClient } from './open-client.ts'
-import type { Subscriber } from './subscriber.ts'
+import type { ChannelSource, Subscriber } from './subscriber.ts'
 import { subscriberFor } from './subscribers.ts'
 
 /** Where Redis is, or the client that leads there, and how long to wait for it. */
@@ -23,7 +23,7 @@ export type ConnectionOptions = ConnectionBehaviour &
     | { readonly client: unknown; readonly server?: undefined }
   )
 
-interface ConnectionBehaviour {
+export interface ConnectionBehaviour {
   /** The deadline of one command, waiting for the connection included. */
   readonly commandTimeoutMs: number
   /** PING on a connection that has been quiet for so long; 0 is never. Not on a client of the user's. */
@@ -34,24 +34,23 @@ interface ConnectionBehaviour {
   readonly idleTimeoutMs?: number
 }
 
+/** What a store asks of its connection: to one server, or to whichever node of a cluster serves the store's slot. */
+export type StoreConnection = Pick<
+  RedisConnection,
+  'name' | 'send' | 'run' | 'ping' | 'greet' | 'watch' | 'db' | 'commandTimeoutMs' | 'close'
+> & { subscriber(): ChannelSource }
+
 /** A Lua script; made once, with `defineScript`. */
 export interface Script {
   readonly lua: string
   /** Its name in Redis. */
   readonly sha: string
+  /** It takes something back: while its slot moves between two nodes of a cluster it is tried again for a while. */
+  readonly isInvalidation: boolean
 }
 
-/** What is said first on every new connection, and now and then later on. */
-export interface Greeting {
-  say(): readonly Argument[]
-  /** We may not say it. */
-  onRefused(error: Error): void
-  /** The server does not serve us: it still loads, it is a replica. It is left, and tried again. */
-  onUnserved(error: Error): void
-}
-
-export function defineScript(lua: string): Script {
-  return { lua, sha: createHash('sha1').update(lua).digest('hex') }
+export function defineScript(lua: string, isInvalidation = false): Script {
+  return { lua, sha: createHash('sha1').update(lua).digest('hex'), isInvalidation }
 }
 
 /**
@@ -72,8 +71,8 @@ export class RedisConnection {
   readonly #linkOptions: LinkOptions
   readonly #primary: Link
   readonly #extras: Link[] = []
-  #greeting: Greeting | undefined
-  #watcher: LinkWatcher | undefined
+  readonly #greetings = new Set<Greeting>()
+  readonly #watchers = new Set<LinkWatcher>()
   /** Scripts that have been sent whole. */
   readonly #known = new Set<Script>()
   #mayOpenAt = 0
@@ -89,13 +88,12 @@ export class RedisConnection {
       commandTimeoutMs,
       healthCheckIntervalMs: 0,
       name: this.name,
-      greeting: () => this.#greeting?.say(),
-      onRefusedGreeting: (error) => this.#greeting?.onRefused(error),
+      greetings: () => this.#greetings,
       onUnserved: (error) => this.#leave(error),
     }
     const watcher: LinkWatcher = {
-      onDown: (error) => this.#watcher?.onDown(error),
-      onUp: () => this.#watcher?.onUp(),
+      onDown: (error) => this.#watchers.forEach((one) => one.onDown(error)),
+      onUp: () => this.#watchers.forEach((one) => one.onUp()),
     }
     this.#primary =
       server === undefined
@@ -124,12 +122,22 @@ export class RedisConnection {
 
   /** From now on say this first on every new connection, before anything else. */
   greet(greeting: Greeting): void {
-    this.#greeting = greeting
+    this.#greetings.add(greeting)
+  }
+
+  /** Say it no more. */
+  forget(greeting: Greeting): void {
+    this.#greetings.delete(greeting)
   }
 
   /** Tell `watcher` when the first connection is lost, or cannot be made, and when it is back. */
   watch(watcher: LinkWatcher): void {
-    this.#watcher = watcher
+    this.#watchers.add(watcher)
+  }
+
+  /** Tell it no more. */
+  unwatch(watcher: LinkWatcher): void {
+    this.#watchers.delete(watcher)
   }
 
   /** The connection that listens: one for all caches of this process on one server. */
@@ -145,9 +153,15 @@ export class RedisConnection {
    * @throws {CacheException} with what Redis said, if it answers with an error
    */
   send(args: readonly Argument[]): Promise<Reply> {
-    const primary = this.#primary
-    if (primary.inFlight < SATURATION && primary.isUp()) return primary.send(args)
-    return this.#other().send(args)
+    return this.#link().send(args)
+  }
+
+  /** Send a command whose slot this node of a cluster is only about to get. Throws like `send`. */
+  sendAsking(args: readonly Argument[]): Promise<Reply> {
+    const link = this.#link()
+    // It holds for the next command on the very connection.
+    link.send(['ASKING']).catch(() => undefined)
+    return link.send(args)
   }
 
   /**
@@ -166,6 +180,11 @@ export class RedisConnection {
       if (!(error instanceof RedisReplyError) || error.replyCode !== 'NOSCRIPT') throw error
       return this.send(['EVAL', script.lua, ...rest])
     })
+  }
+
+  /** The connections to all servers behind it: this one. */
+  servers(): Promise<readonly RedisConnection[]> {
+    return Promise.resolve([this])
   }
 
   /** True if Redis answers within the deadline. Never rejects. */
@@ -194,7 +213,12 @@ export class RedisConnection {
   /** All connections lead to the same place. */
   #leave(reason: Error): void {
     for (const link of [this.#primary, ...this.#extras]) link.leave(reason)
-    this.#greeting?.onUnserved(reason)
+    for (const greeting of this.#greetings) greeting.onUnserved(reason)
+  }
+
+  #link(): Link {
+    const primary = this.#primary
+    return primary.inFlight < SATURATION && primary.isUp() ? primary : this.#other()
   }
 
   /** Where a command goes that the first connection cannot take: the first with room, else the one with the most. */
@@ -245,5 +269,6 @@ export class RedisConnection {
 }
 
 function addressOf(server: ServerOptions): string {
+  if (server.sentinel !== undefined) return `the address that Sentinel has for '${server.sentinel.name}'`
   return server.path ?? `${server.host}:${server.port}`
 }

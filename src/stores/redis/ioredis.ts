@@ -65,7 +65,7 @@ export function adoptIoredis(client: IoredisClient): RedisPort {
   return new UsersIoredis(client)
 }
 
-type OwnServer = Pick<ServerOptions, 'db' | 'keepAlive' | 'connectTimeoutMs'>
+type OwnServer = Pick<ServerOptions, 'db' | 'keepAlive' | 'connectTimeoutMs' | 'isClusterNode'>
 
 class OwnIoredis implements RedisPort {
   readonly kind = 'ioredis'
@@ -89,6 +89,7 @@ class OwnIoredis implements RedisPort {
     this.send = corkedSend(client)
     // The first of an attempt says why; those after it are the connection being torn down.
     client.on('error', (error) => (this.#lastError ??= error))
+    client.on('sentinelError', (error: Error) => (this.#lastError ??= error))
     client.on('connect', () => {
       // Commands in flight keep the process alive (their deadline does), an idle connection does not.
       client.stream.unref()
@@ -165,16 +166,26 @@ class OwnIoredis implements RedisPort {
 }
 
 class IoredisSubscriber extends OwnIoredis implements SubscriberPort {
+  readonly #isSharded: boolean
+
+  constructor(client: Redis, server: OwnServer) {
+    super(client, server)
+    this.#isSharded = server.isClusterNode === true
+    // A slot has left the node; which one, ioredis does not tell. What is still here is subscribed again.
+    client.on('moved', () => this.drop(new Error('a slot was moved to another node')))
+  }
+
   onMessage(receive: (channel: string, message: Buffer) => void): void {
-    this.native.on('messageBuffer', (channel: Buffer, message: Buffer) => receive(channel.toString(), message))
+    const event = this.#isSharded ? 'smessageBuffer' : 'messageBuffer'
+    this.native.on(event, (channel: Buffer, message: Buffer) => receive(channel.toString(), message))
   }
 
   subscribe(channel: string): Promise<unknown> {
-    return this.native.subscribe(channel)
+    return this.#isSharded ? this.native.ssubscribe(channel) : this.native.subscribe(channel)
   }
 
   unsubscribe(channel: string): Promise<unknown> {
-    return this.native.unsubscribe(channel)
+    return this.#isSharded ? this.native.sunsubscribe(channel) : this.native.unsubscribe(channel)
   }
 
   ping(): Promise<unknown> {
@@ -276,13 +287,35 @@ function isWritable(client: IoredisClient): boolean {
 function serverOptions(server: ServerOptions): Omit<RedisOptions, 'replyMapping'> {
   const { ssl, username, password } = server
   return {
-    ...(server.path === undefined ? { host: server.host, port: server.port } : { path: server.path }),
+    ...placeOf(server),
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     ...(ssl !== false && { tls: ssl === true ? {} : ssl }),
     db: server.db,
     connectTimeout: server.connectTimeoutMs,
     connectionName: 'tidemark',
+  }
+}
+
+function placeOf({
+  host,
+  port,
+  path,
+  sentinel,
+  ssl,
+  connectTimeoutMs,
+}: ServerOptions): Omit<RedisOptions, 'replyMapping'> {
+  if (sentinel === undefined) return path === undefined ? { host, port } : { path }
+  const { name, nodes, username, password } = sentinel
+  return {
+    name,
+    sentinels: [...nodes],
+    // ioredis goes on where it ended the last time: all of them have been asked after a second round.
+    sentinelRetryStrategy: (rounds) => (rounds === 1 ? 0 : null),
+    sentinelCommandTimeout: connectTimeoutMs,
+    ...(username !== undefined && { sentinelUsername: username }),
+    ...(password !== undefined && { sentinelPassword: password }),
+    ...(ssl !== false && { enableTLSForSentinelMode: true, sentinelTLS: ssl === true ? {} : ssl }),
   }
 }
 

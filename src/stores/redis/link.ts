@@ -22,16 +22,14 @@
  */
 import { RedisConnectionError, RedisReplyError } from '../../exceptions.ts'
 import type { Argument, PortListener, RedisPort, Reply } from './client.ts'
-import { isUnserved, lost, outOfReach, toException, withoutArguments } from './reply-error.ts'
+import { REDIRECTIONS, isUnserved, lost, outOfReach, toException, withoutArguments } from './reply-error.ts'
 
 export interface LinkOptions {
   readonly commandTimeoutMs: number
   /** PING after so long without a command; 0 is never. */
   readonly healthCheckIntervalMs: number
-  /** The first command on every new connection; whatever else is asked waits for its answer. */
-  readonly greeting?: () => readonly Argument[] | undefined
-  /** Told of a server that we may not greet. It is taken as it is. */
-  readonly onRefusedGreeting?: (error: Error) => void
+  /** What is said first on every new connection; whatever else is asked waits for all the answers. */
+  readonly greetings?: () => Iterable<Greeting>
   /** Told of a server that does not serve us, and that this link has left. */
   readonly onUnserved?: (error: Error) => void
   /** How messages call it: `Redis at 127.0.0.1:6379`. */
@@ -45,6 +43,17 @@ export interface LinkOptions {
 export interface LinkWatcher {
   onDown(error: RedisConnectionError): void
   onUp(): void
+}
+
+/** What is said first on every new connection, and now and then later on. */
+export interface Greeting {
+  say(): readonly Argument[]
+  /** We may not say it. The server is taken as it is. */
+  onRefused(error: Error): void
+  /** The server does not serve us: it still loads, it is a replica. It is left, and tried again. */
+  onUnserved(error: Error): void
+  /** On Cluster: another node is to be greeted, or the slot is between two. The connection serves other shards. */
+  onElsewhere?(error: Error): void
 }
 
 interface Pending {
@@ -61,6 +70,8 @@ interface Pending {
 /** A client of the user's stays connected to a server that does not serve us: that one is greeted again after a while. */
 const GREET_AGAIN_FIRST_MS = 50
 const GREET_AGAIN_LAST_MS = 2000
+
+const ONE_OF_MANY = 'it is a node of a Redis Cluster: name its nodes in redis.cluster'
 
 export class Link implements PortListener {
   /** Commands that have not been answered. */
@@ -113,17 +124,26 @@ export class Link implements PortListener {
 
   onUp(): void {
     if (this.#state === 'closed' || this.#state === 'greeting') return
-    const greeting = this.#options.greeting?.()
-    if (greeting === undefined) return this.#begin()
+    const greetings = [...(this.#options.greetings?.() ?? [])]
+    if (greetings.length === 0) return this.#begin()
     this.#state = 'greeting'
-    const reject = (error: Error): void => {
-      // Lost, silent or left already.
-      if (this.#state !== 'greeting') return
-      if (!(error instanceof RedisReplyError && error.replyCode === 'NOPERM')) return this.leave(error)
-      this.#options.onRefusedGreeting?.(error)
-      this.#begin()
+    let left = greetings.length
+    // Lost, silent or left already: not in that state any more.
+    const onTaken = (): void => {
+      if (--left === 0 && this.#state === 'greeting') this.#begin()
     }
-    return this.#write(this.#enqueue({ args: greeting, resolve: () => this.#begin(), reject }))
+    for (const greeting of greetings) {
+      const reject = (error: Error): void => {
+        if (this.#state !== 'greeting') return
+        const code = error instanceof RedisReplyError ? error.replyCode : ''
+        if (code === 'NOPERM') greeting.onRefused(error)
+        else if (!REDIRECTIONS.has(code)) return this.leave(error)
+        else if (greeting.onElsewhere === undefined) return this.leave(new Error(`${error.message} (${ONE_OF_MANY})`))
+        else greeting.onElsewhere(error)
+        onTaken()
+      }
+      this.#write(this.#enqueue({ args: greeting.say(), resolve: onTaken, reject }))
+    }
   }
 
   onDown(error: Error): void {
@@ -315,12 +335,21 @@ export class Link implements PortListener {
     if (healthCheckIntervalMs === 0) return
     this.#healthCheck = setTimeout(() => {
       const quietMs = performance.now() - this.lastUsedAt
-      const greeting = this.#options.greeting?.()
-      const isDue = greeting !== undefined || quietMs >= healthCheckIntervalMs
-      // The deadline of a command is the health check: PING only sees to it that there is one.
-      if (isDue && this.isUp()) this.send(greeting ?? ['PING']).catch(() => undefined)
+      const greetings = [...(this.#options.greetings?.() ?? [])]
+      const isDue = greetings.length > 0 || quietMs >= healthCheckIntervalMs
+      if (isDue && this.isUp()) this.#check(greetings)
       this.#scheduleHealthCheck(isDue ? healthCheckIntervalMs : healthCheckIntervalMs - quietMs)
     }, afterMs).unref()
+  }
+
+  /** The deadline of a command is the health check: PING only sees to it that there is one. */
+  #check(greetings: readonly Greeting[]): void {
+    for (const greeting of greetings) {
+      this.send(greeting.say()).catch((error: unknown) => {
+        if (error instanceof RedisReplyError && REDIRECTIONS.has(error.replyCode)) greeting.onElsewhere?.(error)
+      })
+    }
+    if (greetings.length === 0) this.send(['PING']).catch(() => undefined)
   }
 
   /** Their answers are lost. A user's ioredis client may send them again; whoever waits is told now. */

@@ -10,6 +10,8 @@ import { adoptNodeRedis, duplicateNodeRedisSubscriber, isNodeRedis } from './nod
  * @throws {CacheConfigurationError} if it is neither an ioredis (iovalkey) nor a node-redis client
  */
 export function adoptClient(client: unknown): RedisPort {
+  // Whether one of its nodes has been replaced by another server it does not tell.
+  if (isCluster(client)) throw refused('a client of one server; for a cluster say redis.cluster', nameOf(client))
   if (isIoredis(client)) {
     if (client.options?.stringNumbers) throw refused('an ioredis client without stringNumbers', 'stringNumbers: true')
     // It would be put in front of keys but not of what scripts and channels make of them; ours is cache.keyPrefix.
@@ -25,6 +27,12 @@ export function duplicateClient(client: unknown, connectTimeoutMs: number): Subs
   if (isIoredis(client)) return duplicateIoredisSubscriber(client, connectTimeoutMs)
   if (isNodeRedis(client)) return duplicateNodeRedisSubscriber(client)
   throw refused('an ioredis client or a node-redis client', nameOf(client))
+}
+
+/** ioredis and iovalkey say so; node-redis's cluster is known by its slots. */
+function isCluster(client: unknown): boolean {
+  if (typeof client !== 'object' || client === null) return false
+  return ('isCluster' in client && client.isCluster === true) || ('slots' in client && 'masters' in client)
 }
 
 function refused(expected: string, got: string): CacheConfigurationError {

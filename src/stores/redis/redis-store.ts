@@ -9,6 +9,7 @@ import { within } from '../../deadline.ts'
 import type { Entry, EntryDraft } from '../../entry.ts'
 import type { ConnectionEvent } from '../../events.ts'
 import { CacheException } from '../../exceptions.ts'
+import { hashTag } from '../../key.ts'
 import { newEpoch, newToken } from '../../token.ts'
 import { parentDraft } from '../parent.ts'
 import type {
@@ -27,7 +28,7 @@ import { Watches } from '../watches.ts'
 import type { Validity } from '../watermark.ts'
 import { bytesOf, leaseId, leaseOf, ms, wholly } from './arguments.ts'
 import type { Argument, Reply } from './client.ts'
-import type { RedisConnection, Script } from './connection.ts'
+import type { Script, StoreConnection } from './connection.ts'
 import { Coherence } from './coherence.ts'
 import { EntryReader, type FoundHeader } from './entry-reader.ts'
 import { Mirror } from './mirror.ts'
@@ -46,6 +47,9 @@ const MAX_TRIES = 10
 const HOLDS = 'h'
 const META = 'm'
 
+/** Standalone Redis needs no more than one shard. */
+const WHOLE: Shard = { index: 0, of: 1 }
+
 const UNKNOWN_SERVER =
   'cannot tell whether Redis was restarted or failed over, and entries may come back that were invalidated: ' +
   "its user needs INFO (ACL +info); or say redis.onFailover: 'trust'"
@@ -60,15 +64,22 @@ const FENCED: Readonly<Record<number, string>> = {
 /** A memory in front of this store. */
 export interface Tier {
   onRemoved(ids: readonly string[]): void
-  /** Nothing that is kept may be relied on. */
-  onDoubt(): void
+  /** Nothing that is kept may be relied on; with several shards only what `isConcerned` says. */
+  onDoubt(isConcerned?: (id: string) => boolean): void
+}
+
+export interface Shard {
+  readonly index: number
+  readonly of: number
 }
 
 export interface RedisStoreOptions {
-  readonly connection: RedisConnection
+  readonly connection: StoreConnection
   readonly codec: Codec
   /** In front of every key; no braces, which would move the hash tag. */
   readonly keyPrefix: string
+  /** Which part of the ids this store holds; without it, all of them. */
+  readonly shard?: Shard
   /** Stamps are kept this long: at least as long as any entry. */
   readonly stampsMs: number
   readonly clock: Clock
@@ -84,7 +95,7 @@ export interface RedisStoreOptions {
  * @throws {RedisConnectionError} from every method but `ping` and `close` when Redis is out of reach or too slow
  */
 export class RedisStore implements Store {
-  readonly connection: RedisConnection
+  readonly connection: StoreConnection
   readonly #options: RedisStoreOptions
   readonly #codec: Codec
   readonly #root: string
@@ -102,14 +113,15 @@ export class RedisStore implements Store {
   #listener: StoreListener | undefined
 
   constructor(options: RedisStoreOptions) {
-    const { connection, codec, clock, decodeResponses } = options
+    const { connection, codec, clock, decodeResponses, shard = WHOLE } = options
     this.#options = options
     this.connection = connection
     this.#codec = codec
-    // One shard: standalone Redis needs no more, and every command stays on one slot.
-    this.#root = `${options.keyPrefix}{#0}`
-    // Channels know no SELECT: the name tells the databases of one server apart.
-    this.#metaKeys = [`${this.#root}w`, `${this.#root}t`, `${this.#root}x:${connection.db}`]
+    // One hash tag for all keys of the store: every command stays on one slot.
+    this.#root = `${options.keyPrefix}${hashTag(shard.index)}`
+    // Channels know no SELECT: the name tells the databases of one server apart. Of a shard it is the slot's own channel.
+    const channel = shard.of === 1 ? String(connection.db) : 's'
+    this.#metaKeys = [`${this.#root}w`, `${this.#root}t`, `${this.#root}x:${channel}`]
     this.#reads = new ReadBatch({
       send: (args) => connection.send(args),
       keyOf: (id) => this.#root + id,
@@ -132,7 +144,7 @@ export class RedisStore implements Store {
     connection.greet({
       say: () => {
         const keys = this.#keys([META, HOLDS])
-        const args = [this.#call(), options.onFailover === 'invalidate' ? '1' : '']
+        const args = [this.#call(), options.onFailover === 'invalidate' ? '1' : '', String(shard.of)]
         return ['EVAL', GREET.lua, String(keys.length), ...keys, ...args]
       },
       onRefused: (cause) => onFault(new CacheException(UNKNOWN_SERVER, { cause })),

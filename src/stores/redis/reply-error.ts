@@ -13,11 +13,14 @@ const UNAVAILABLE = new Set(['LOADING', 'MASTERDOWN', 'CLUSTERDOWN', 'NOAUTH', '
 /** Those of them that are not about us. */
 const SERVES_NOBODY = new Set(['LOADING', 'MASTERDOWN', 'CLUSTERDOWN', 'READONLY'])
 
+/** On Cluster: the slot is elsewhere, or between two nodes. Nothing was executed. */
+export const REDIRECTIONS: ReadonlySet<string> = new Set(['MOVED', 'ASK', 'TRYAGAIN'])
+
 /** "unknown command 'X', with args beginning with: ..." quotes what may be a cached value. */
 const QUOTED_ARGUMENTS = /,? with args beginning with:.*$/s
 
 /** The code of an error reply; undefined if the error is none. */
-function replyCodeOf({ message }: Error): string | undefined {
+export function replyCodeOf({ message }: Error): string | undefined {
   return (SCRIPT_REPLY_CODE.exec(message) ?? REPLY_CODE.exec(message))?.[1]
 }
 

@@ -34,8 +34,10 @@ const TELL = `
 local W, T, X = KEYS[1], KEYS[2], KEYS[3]
 local CANDIDATE, ORIGIN = string.sub(ARGV[1], 1, 8), string.sub(ARGV[1], 9)
 
--- who may not publish is not listened to either: nothing is served on the strength of messages then
-local function tell(message) redis.pcall('PUBLISH', X, cjson.encode(message)) end
+-- who may not publish is not listened to either: nothing is served on the strength of messages then. The same holds of
+-- a node of a cluster before Redis 7, which knows no messages that stay within a slot
+local PUBLISH = string.sub(X, -2) == ':s' and 'SPUBLISH' or 'PUBLISH'
+local function tell(message) redis.pcall(PUBLISH, X, cjson.encode(message)) end
 
 -- the id that a key stands for
 local function idOf(key) return string.sub(key, #W) end
@@ -234,20 +236,24 @@ return 1
 /**
  * SET: store unconditionally and fence the loads in flight. KEYS w t x entry lease · ARGV call, tail, entryMs.
  */
-export const SET: Script = defineScript(`${PRELUDE}
+export const SET: Script = defineScript(
+  `${PRELUDE}
 local epoch, floor, seq = watermark()
 redis.call('SET', KEYS[4], stamp(epoch, seq) .. ARGV[2], 'PX', ARGV[3])
 ended(peek('GET', KEYS[5]), KEYS[5])
 redis.call('DEL', KEYS[5])
 tell({ 'k', ORIGIN, idOf(KEYS[4]) })
 return 1
-`)
+`,
+  true,
+)
 
 /**
  * REMOVE: entries and their leases. KEYS w t x entry lease entry lease ...
  * Replies the watermark and, for each entry, the header it had for the client to judge, and its PTTL (-2: none).
  */
-export const REMOVE: Script = defineScript(`${READ_HEADER}
+export const REMOVE: Script = defineScript(
+  `${READ_HEADER}
 local removed = { 'k', ORIGIN }
 for i = 4, #KEYS, 2 do
   reply(KEYS[i])
@@ -257,7 +263,9 @@ for i = 4, #KEYS, 2 do
 end
 tell(removed)
 return replies
-`)
+`,
+  true,
+)
 
 /** HEADERS: as REMOVE, without removing. KEYS w t x entry ... */
 export const HEADERS: Script = defineScript(`${READ_HEADER}
@@ -293,7 +301,8 @@ const MAX_HOLDS = 10_000
  * Forgets the stamps that are older than stampsMs or too many, at most 100 more than it gives; the floor rises to them.
  * Replies `[epoch, before, seq, floor, staleness]`: the seq until then, and the longest that anybody's L1 may lag (ms).
  */
-export const INVALIDATE: Script = defineScript(`${PRELUDE}
+export const INVALIDATE: Script = defineScript(
+  `${PRELUDE}
 local time = now()
 local swept = redis.pcall('ZREMRANGEBYSCORE', KEYS[4], '-inf', text(time))
 -- nothing of ours stands there, and it must not keep anybody from invalidating
@@ -337,14 +346,17 @@ tell(message)
 local isYoung = time - floor < ${YOUTH_MS} * 1000
 reply[5] = text(isYoung and math.max(staleness, ${YOUTH_MS}) or staleness)
 return reply
-`)
+`,
+  true,
+)
 
 /**
  * GREET: the first thing said on every new connection; nothing is read before it was answered. Another server answers
  * than before (restart, failover): it may have forgotten invalidations, so a new epoch begins.
  *
- * KEYS w t x meta holds · ARGV call, '1' (or '': trust). Replies 0 (the same server) or 1 (another one); `READONLY` on a
- * replica, whatever it knows; `NOPERM` if the server does not say which one it is.
+ * KEYS w t x meta holds · ARGV call, '1' (or '': trust), shards. Replies 0 (the same server) or 1 (another one);
+ * `READONLY` on a replica, whatever it knows; `NOPERM` if the server does not say which one it is; `SHARDS` if others
+ * spread the same prefix over another number of shards: neither would hear of the other's invalidations.
  */
 export const GREET: Script = defineScript(`${PRELUDE}
 -- any write tells a replica; this one takes nothing away, and after it a full Redis lets the others pass
@@ -352,6 +364,12 @@ local probe = redis.pcall('ZREMRANGEBYSCORE', KEYS[5], '-inf', text(now()))
 if type(probe) == 'table' and string.find(probe.err or '', 'READONLY', 1, true) then
   return redis.error_reply("READONLY it is a replica that takes no writes")
 end
+local shards = peek('HGET', KEYS[4], 'shards')
+if shards and shards ~= ARGV[3] then
+  return redis.error_reply('SHARDS the prefix is used with ' .. shards .. ' shards, here it would be ' .. ARGV[3])
+end
+-- who has no room for it, or finds something else there, goes without
+if not shards then redis.pcall('HSET', KEYS[4], 'shards', ARGV[3]) end
 if ARGV[2] ~= '1' then return 0 end
 
 local info = redis.pcall('INFO', 'server')
@@ -364,7 +382,7 @@ if peek('HGET', KEYS[4], 'run') == run then return 0 end
 redis.call('DEL', W)
 if type(redis.pcall('HSET', KEYS[4], 'run', run)) == 'table' then
   redis.call('DEL', KEYS[4])
-  redis.call('HSET', KEYS[4], 'run', run)
+  redis.call('HSET', KEYS[4], 'run', run, 'shards', ARGV[3])
 end
 watermark()
 return 1

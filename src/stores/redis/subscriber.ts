@@ -8,13 +8,19 @@
  * whoever asks `beatAt` knows how old its knowledge is.
  */
 import type { PortListener, SubscriberPort } from './client.ts'
+import { replyCodeOf } from './reply-error.ts'
 
 export interface ChannelListener {
   onMessage(message: Buffer): void
   /** From now on every message arrives; what was published before may have been missed. */
   onSubscribed(): void
   onLost(): void
+  /** On Cluster: this node does not serve the channel. */
+  onElsewhere?(reason: Error): void
 }
+
+/** Where a channel is listened to. */
+export type ChannelSource = Pick<Subscriber, 'beatAt' | 'join' | 'leave' | 'reconnect'>
 
 /** A PING that is not answered for so long: the connection is dead, and made anew. */
 const SILENCE_MS = 2000
@@ -97,7 +103,11 @@ export class Subscriber implements PortListener {
       await this.#port.subscribe(channel)
       for (const listener of this.#channels.get(channel)?.keys() ?? []) listener.onSubscribed()
     } catch (error) {
-      this.#port.drop(error as Error)
+      const elsewhere = [...(this.#channels.get(channel)?.keys() ?? [])].filter((one) => one.onElsewhere !== undefined)
+      // The other channels of this node are none the worse for it.
+      if (elsewhere.length > 0 && this.#isUp && replyCodeOf(error as Error) !== undefined)
+        for (const listener of elsewhere) listener.onElsewhere!(error as Error)
+      else this.#port.drop(error as Error)
     }
   }
 

@@ -25,6 +25,6 @@ export function subscriberFor({ server, client, commandTimeoutMs }: Listened): S
 }
 
 /** Who logs in as somebody else, or another way, may hear something else. */
-function nameOf({ host, port, path, username, password, ssl }: ServerOptions): string {
-  return JSON.stringify([path ?? [host, port], username, password, ssl !== false])
+function nameOf({ host, port, path, sentinel, isClusterNode, username, password, ssl }: ServerOptions): string {
+  return JSON.stringify([sentinel ?? path ?? [host, port], isClusterNode, username, password, ssl !== false])
 }

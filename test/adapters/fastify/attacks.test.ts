@@ -8,6 +8,7 @@ import { ManualClock } from 'tidemark/testing'
 import { cachesOver, STORES } from '../../helpers/caches.ts'
 import { nextFill } from '../../http/facts.ts'
 import { get, inMemory, inTurn, listen, makeCachedApp, makeGate, summary } from './harness.ts'
+import type { RedisConnection } from '../../../src/stores/redis/connection.ts'
 
 /** Answers with what it was asked for, so that nobody can be handed anybody else's answer unnoticed. */
 function echoing(app: FastifyInstance, url: string, options: Partial<CacheRouteOptions> = {}): void {
@@ -334,7 +335,7 @@ describe.each(STORES)('on %s', (kind) => {
     const cache = caches.create()
     const app = makeCachedApp(cache)
     app.get('/', cached(cache, { ttl: 60, query: [] }), () => 'hello')
-    const size = async (): Promise<unknown> => cache.parts.connection?.send(['DBSIZE'])
+    const size = async (): Promise<unknown> => (cache.parts.connection as RedisConnection | undefined)?.send(['DBSIZE'])
     const filled = nextFill(cache)
     await get(app, '/')
     await filled

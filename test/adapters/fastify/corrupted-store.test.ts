@@ -11,6 +11,7 @@ import { readHeader, STAMP_BYTES, writeTail } from '../../../src/codec/envelope.
 import { startRedis, type RedisServer } from '../../helpers/redis.ts'
 import { nextFill } from '../../http/facts.ts'
 import { get, makeCachedApp, silent, summary } from './harness.ts'
+import type { RedisConnection } from '../../../src/stores/redis/connection.ts'
 
 const MIB = 1_048_576
 const BODY = 'what the handler says'
@@ -45,7 +46,8 @@ async function start(): Promise<Victim> {
     const { id } = params as { id: string }
     return reply.headers({ 'x-id': id, link: ['<a>', '<b>'] }).send(BODY)
   })
-  const send = cache.parts.connection!.send.bind(cache.parts.connection)
+  const connection = cache.parts.connection as RedisConnection
+  const send = connection.send.bind(connection)
   const stored: Stored[] = []
   for (const path of ['/a', '/b']) {
     const filled = nextFill(cache)

@@ -1,0 +1,116 @@
+/** `doctor`: looks at a cache and at the Redis behind it, and says in plain words what should be different. */
+import type { CacheManager } from '../cache-manager.ts'
+import type { Clock } from '../clock.ts'
+import { hashTag } from '../key.ts'
+import type { ClusterConnection } from '../stores/redis/cluster-connection.ts'
+import { RedisConnection } from '../stores/redis/connection.ts'
+import {
+  examineClients,
+  examineClock,
+  examineMemory,
+  examinePersistence,
+  examineServer,
+  readOnly,
+} from './examinations.ts'
+import { parseInfo, type Finding } from './finding.ts'
+import { examineRights, type Place } from './rights.ts'
+
+export type { Finding } from './finding.ts'
+
+/** PINGs that the latency is made of. */
+const PINGS = 20
+
+/**
+ * Examines a cache: is Redis there, how far away, new enough, allowed what it takes, and set up as a cache?
+ *
+ * It takes a few dozen commands and leaves nothing behind. What cannot be found out is said, and fails nothing.
+ *
+ * @returns findings, the worst first; `level` is 'ok', 'warning' or 'problem'
+ * @example
+ * for (const { level, check, found, remedy } of await doctor(cache)) console.log(level, check, found, remedy ?? '')
+ */
+export async function doctor(cache: CacheManager): Promise<Finding[]> {
+  const { connection, keyPrefix, clock } = cache.parts
+  if (connection === undefined) {
+    const found = 'entries are kept in the memory of this process'
+    const remedy = 'set REDIS_URL if several processes are to share one cache'
+    return [{ check: 'store', level: 'ok', found, remedy }]
+  }
+  const findings = await examineServers(connection, { keyPrefix, clock })
+  const rank = { problem: 0, warning: 1, ok: 2 }
+  return findings.toSorted((a, b) => rank[a.level] - rank[b.level])
+}
+
+interface Cache {
+  readonly keyPrefix: string
+  readonly clock: Clock
+}
+
+/** On Cluster every node that serves slots, and each finding says of which one it is. */
+async function examineServers(connection: RedisConnection | ClusterConnection, cache: Cache): Promise<Finding[]> {
+  if (connection instanceof RedisConnection) {
+    return examineOne(connection, { ...cache, tags: [hashTag(0)], isCluster: false })
+  }
+  try {
+    const findings = await Promise.all(
+      (await connection.servers()).map(async (server) => {
+        const tags = connection.hashTagsOf(server)
+        const its = await examineOne(server, { ...cache, tags, isCluster: true })
+        return its.map((finding) => ({ ...finding, found: `${server.name}: ${finding.found}` }))
+      }),
+    )
+    return findings.flat()
+  } catch (error) {
+    const remedy =
+      'start the nodes, or correct redis.cluster and the network between; routes and getOrSet load meanwhile'
+    return [{ check: 'latency', level: 'problem', found: (error as Error).message, remedy }]
+  }
+}
+
+async function examineOne(connection: RedisConnection, cache: Cache & Place): Promise<Finding[]> {
+  const latency = await examineLatency(connection)
+  if (latency.level === 'problem') return [latency]
+  const info = await infoOf(connection)
+  return [
+    latency,
+    ...examineServer(info, cache.isCluster),
+    ...examineMemory(info),
+    ...examinePersistence(info),
+    await examineClock(connection, cache.clock),
+    await examineRights(connection, cache),
+    await examineClients(connection, info),
+  ]
+}
+
+/** What INFO says; empty where it may not be asked, which is a finding of its own. */
+async function infoOf(connection: RedisConnection): Promise<ReadonlyMap<string, string>> {
+  try {
+    return parseInfo(String(await connection.send(['INFO'])))
+  } catch {
+    return new Map()
+  }
+}
+
+async function examineLatency(connection: RedisConnection): Promise<Finding> {
+  const check = 'latency'
+  const trips: number[] = []
+  try {
+    for (let i = 0; i < PINGS; i++) {
+      const sentAt = performance.now()
+      await connection.send(['PING'])
+      trips.push(performance.now() - sentAt)
+    }
+  } catch (error) {
+    const found = (error as Error).message
+    // It is left before it is asked anything.
+    if (found.includes('READONLY')) return readOnly(found)
+    const remedy = 'start Redis, or correct redis.url and the network between; routes and getOrSet load meanwhile'
+    return { check, level: 'problem', found, remedy }
+  }
+  trips.sort((a, b) => a - b)
+  const median = trips[PINGS / 2]!
+  const found = `${median.toFixed(2)} ms a round trip, ${trips.at(-1)!.toFixed(2)} ms at most, of ${PINGS}`
+  if (median < 5) return { check, level: 'ok', found }
+  const remedy = 'every hit takes one round trip: move Redis nearer, or put memory in front of it (cache.l1)'
+  return { check, level: 'warning', found, remedy }
+}

@@ -1,0 +1,29 @@
+/** The outages of shards told as one: from the first that is lost to the last that is back. */
+import type { ConnectionEvent } from '../../events.ts'
+
+export class ShardOutages {
+  readonly #tell: (change: ConnectionEvent) => void
+  readonly #lost = new Set<object>()
+  #longestMs = 0
+  #delivered = 0
+  #waiting = 0
+
+  constructor(tell: (change: ConnectionEvent) => void) {
+    this.#tell = tell
+  }
+
+  onConnection(shard: object, change: ConnectionEvent): void {
+    if (change.state === 'down') {
+      if (this.#lost.size === 0) this.#tell(change)
+      this.#lost.add(shard)
+      return
+    }
+    if (!this.#lost.delete(shard)) return
+    this.#longestMs = Math.max(this.#longestMs, change.awayMs)
+    this.#delivered += change.delivered
+    this.#waiting += change.waiting
+    if (this.#lost.size > 0) return
+    this.#tell({ ...change, awayMs: this.#longestMs, delivered: this.#delivered, waiting: this.#waiting })
+    this.#longestMs = this.#delivered = this.#waiting = 0
+  }
+}

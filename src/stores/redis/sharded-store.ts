@@ -1,0 +1,158 @@
+/**
+ * The shards of a Redis Cluster as one store: each is a store of its own, on one slot, with stamps, queue and coherence
+ * of its own. What concerns one id goes to its shard; an invalidation goes to all of them, since any may hold entries
+ * that bear its names.
+ */
+import type { Entry, EntryDraft } from '../../entry.ts'
+import { hashTag, shardOf, SHARDS } from '../../key.ts'
+import type {
+  Acquired,
+  AcquireOptions,
+  EntryTimes,
+  InvalidationOptions,
+  Lease,
+  Store,
+  StoreListener,
+  Verdict,
+  Watch,
+} from '../store.ts'
+import type { Validity } from '../watermark.ts'
+import type { Cluster } from './cluster.ts'
+import { RedisStore, type RedisStoreOptions, type Tier } from './redis-store.ts'
+import { ShardOutages } from './shard-outages.ts'
+import { ShardConnection } from './shard-connection.ts'
+import { slotOf } from './slots.ts'
+
+/** A store over a cluster; closing it closes the cluster. */
+export function openShards(cluster: Cluster, options: Omit<RedisStoreOptions, 'connection' | 'shard'>): ShardedStore {
+  const shards = Array.from({ length: SHARDS }, (_, index) => {
+    const connection = new ShardConnection(cluster, slotOf(hashTag(index)))
+    return new RedisStore({ ...options, connection, shard: { index, of: SHARDS } })
+  })
+  return new ShardedStore(shards, () => cluster.close())
+}
+
+type Times = readonly (EntryTimes | undefined)[]
+
+export class ShardedStore implements Store {
+  readonly #shards: readonly RedisStore[]
+  readonly #close: () => Promise<void>
+
+  /** @param close ends what the shards have in common, after them */
+  constructor(shards: readonly RedisStore[], close: () => Promise<void>) {
+    this.#shards = shards
+    this.#close = close
+  }
+
+  read(id: string, parentId?: string): Promise<Entry | undefined> {
+    return this.#shard(id).read(id, parentId)
+  }
+
+  acquire(id: string, options: AcquireOptions): Promise<Acquired> {
+    return this.#shard(id).acquire(id, options)
+  }
+
+  extend(lease: Lease, leaseMs: number): Promise<boolean> {
+    return this.#shard(lease.id).extend(lease, leaseMs)
+  }
+
+  fill(lease: Lease, draft: EntryDraft): Promise<Verdict> {
+    return this.#shard(lease.id).fill(lease, draft)
+  }
+
+  release(lease: Lease, tags: readonly string[]): Promise<Verdict> {
+    return this.#shard(lease.id).release(lease, tags)
+  }
+
+  set(id: string, draft: EntryDraft): Promise<void> {
+    return this.#shard(id).set(id, draft)
+  }
+
+  remove(ids: readonly string[]): Promise<Times> {
+    return this.#each(ids, (shard, its) => shard.remove(its))
+  }
+
+  times(ids: readonly string[]): Promise<Times> {
+    return this.#each(ids, (shard, its) => shard.times(its))
+  }
+
+  expire(id: string, freshUntil: number): Promise<boolean> {
+    return this.#shard(id).expire(id, freshUntil)
+  }
+
+  /** One shard that fails fails it; that one keeps what it could not deliver, the others have it. */
+  async invalidate(stamps: readonly string[], options?: InvalidationOptions): Promise<void> {
+    await whole(this.#shards.map((shard) => shard.invalidate(stamps, options)))
+  }
+
+  watch(id: string): Watch {
+    return this.#shard(id).watch(id)
+  }
+
+  follow(tier: Tier, maxStalenessMs: number): void {
+    for (const shard of this.#shards) {
+      const onDoubt = (): void => tier.onDoubt((id) => this.#shard(id) === shard)
+      shard.follow({ onRemoved: (ids) => tier.onRemoved(ids), onDoubt }, maxStalenessMs)
+    }
+  }
+
+  judge(entry: Entry, id: string, parentId: string | undefined): Validity | undefined {
+    return this.#shard(id).judge(entry, id, parentId)
+  }
+
+  async ping(): Promise<boolean> {
+    const answers = await Promise.all(this.#shards.map((shard) => shard.ping()))
+    return answers.every(Boolean)
+  }
+
+  listen(listener: StoreListener): void {
+    const outages = new ShardOutages((change) => listener.onConnection?.(change))
+    for (const shard of this.#shards) {
+      shard.listen({
+        onEvict: (id) => listener.onEvict(id),
+        onFault: (error) => listener.onFault(error),
+        onBytes: (read, written) => listener.onBytes(read, written),
+        onConnection: (change) => outages.onConnection(shard, change),
+      })
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#shards.map((shard) => shard.close()))
+    await this.#close()
+  }
+
+  #shard(id: string): RedisStore {
+    return this.#shards[shardOf(id, this.#shards.length)]!
+  }
+
+  /** Asks each shard for its part of `ids`, all at once; the answers are in the order of `ids`. */
+  async #each(
+    ids: readonly string[],
+    ask: (shard: RedisStore, ids: readonly string[]) => Promise<Times>,
+  ): Promise<Times> {
+    const parts = new Map<RedisStore, number[]>()
+    for (const [position, id] of ids.entries()) {
+      const shard = this.#shard(id)
+      const positions = parts.get(shard)
+      if (positions === undefined) parts.set(shard, [position])
+      else positions.push(position)
+    }
+    const answers: (EntryTimes | undefined)[] = Array.from({ length: ids.length })
+    const asking = Array.from(parts, async ([shard, positions]) => {
+      const answer = await ask(
+        shard,
+        positions.map((position) => ids[position]!),
+      )
+      for (const [i, position] of positions.entries()) answers[position] = answer[i]
+    })
+    await whole(asking)
+    return answers
+  }
+}
+
+/** All of them have settled, whatever one of them comes to: the caller may rely on what the others did. */
+async function whole(all: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(all)
+  await Promise.all(all)
+}

@@ -1,0 +1,112 @@
+/** What the doctor finds on real servers that are set up in one way or another. */
+import { createCache, doctor, type ApplicationConfig, type CacheManager, type Finding } from 'tidemark'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { startRedis, type RedisServer } from '../helpers/redis.ts'
+
+const LIMITS = ['--user', 'limited', 'on', '>secret', '~*', '&*', '+@all', '-zadd', '-info', '-client']
+
+let server: RedisServer
+const caches: CacheManager[] = []
+
+beforeAll(async () => {
+  server = await startRedis({ args: LIMITS })
+})
+afterAll(() => server.stop())
+afterEach(async () => {
+  await Promise.all(caches.splice(0).map((cache) => cache.close()))
+})
+
+async function examine(config: ApplicationConfig): Promise<Readonly<Record<string, Finding>>> {
+  const cache = createCache(config)
+  caches.push(cache)
+  const findings = await doctor(cache)
+  return Object.fromEntries(findings.map((finding) => [finding.check, finding]))
+}
+
+const configure = (name: string, value: string): Promise<unknown> => server.call('CONFIG', 'SET', name, value)
+
+test('a server that is there, new enough and a primary, near and on time', async () => {
+  await server.flush()
+  const { latency, version, role, clock, rights, connections } = await examine({ redis: { url: server.url } })
+  for (const finding of [latency, version, role, clock, rights, connections]) {
+    expect(finding).toMatchObject({ level: 'ok' })
+  }
+  expect(version?.found).toMatch(/^(redis|valkey) \d/)
+  expect(connections?.found).toMatch(/, [1-9]\d* of them connections of tidemark/)
+})
+
+test('it leaves nothing behind', async () => {
+  await server.flush()
+  const cache = createCache({ redis: { url: server.url } })
+  caches.push(cache)
+  await cache.ping()
+  const before = await server.call('DBSIZE')
+  await doctor(cache)
+  expect(await server.call('DBSIZE')).toBe(before)
+})
+
+test('no limit of memory, a policy that evicts nothing, one that evicts stamps, and one that is right', async () => {
+  expect((await examine({ redis: { url: server.url } }))['memory']).toMatchObject({ level: 'warning' })
+  await configure('maxmemory', '100mb')
+  const policies = { noeviction: 'warning', 'allkeys-lru': 'warning', 'volatile-lru': 'ok' }
+  for (const [policy, level] of Object.entries(policies)) {
+    await configure('maxmemory-policy', policy)
+    const { memory, eviction } = await examine({ redis: { url: server.url } })
+    expect(memory).toMatchObject({ level: 'ok' })
+    expect(eviction).toMatchObject({ level, found: `maxmemory-policy ${policy}` })
+  }
+  await configure('maxmemory', '0')
+})
+
+test('a clock that goes wrong', async () => {
+  const clock = { now: () => Date.now() + 5000 }
+  const found = (await examine({ redis: { url: server.url }, clock }))['clock']
+  expect(found).toMatchObject({ level: 'warning' })
+  expect(found?.found).toMatch(/[45]\d{3} ms ahead of Redis/)
+})
+
+test('a user who may not do what it takes is told which commands, and no more than their names', async () => {
+  const { rights, version } = await examine({
+    redis: { host: server.host, port: server.port, username: 'limited', password: 'secret' },
+  })
+  expect(rights).toMatchObject({ level: 'problem' })
+  expect(rights?.found).toMatch(/ZADD: /)
+  expect(rights?.found).not.toMatch(/SET: /)
+  expect(version).toMatchObject({ level: 'warning' })
+  expect(version?.remedy).toMatch(/\+info/)
+})
+
+test('a replica is the wrong place', async () => {
+  const replica = await startRedis({ args: ['--replicaof', server.host, String(server.port)] })
+  try {
+    expect((await examine({ redis: { url: replica.url, onFailover: 'trust' } }))['role']).toMatchObject({
+      level: 'problem',
+    })
+  } finally {
+    await replica.stop()
+  }
+})
+
+test('an append-only file', async () => {
+  await configure('appendonly', 'yes')
+  expect((await examine({ redis: { url: server.url } }))['persistence']).toMatchObject({ level: 'warning' })
+  await configure('appendonly', 'no')
+  expect((await examine({ redis: { url: server.url } }))['persistence']).toMatchObject({ level: 'ok' })
+})
+
+test('nobody there is the one finding, and the worst come first', async () => {
+  const nobody = createCache({ redis: { host: '127.0.0.1', port: 1, socketTimeout: '200ms' } })
+  caches.push(nobody)
+  const findings = await doctor(nobody)
+  expect(findings.map(({ check, level }) => [check, level])).toEqual([['latency', 'problem']])
+  const there = createCache({ redis: { url: server.url } })
+  caches.push(there)
+  const levels = (await doctor(there)).map(({ level }) => level)
+  expect(levels).toEqual(
+    levels.toSorted((a, b) => ['problem', 'warning', 'ok'].indexOf(a) - ['problem', 'warning', 'ok'].indexOf(b)),
+  )
+})
+
+test('a cache without Redis is told how to share', async () => {
+  expect(await examine({ redis: false })).toMatchObject({ store: { level: 'ok' } })
+})

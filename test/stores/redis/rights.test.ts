@@ -1,0 +1,111 @@
+/** The rights that docs/redis.md lists are all it takes, and not one too many. */
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createCache, doctor, type ApplicationConfig, type CacheManager } from 'tidemark'
+import { startRedisCluster, type RedisCluster } from '../../helpers/redis-cluster.ts'
+import { startRedis, type RedisServer } from '../../helpers/redis.ts'
+
+const PAGE = readFileSync(new URL('../../../docs/redis.md', import.meta.url), 'utf8')
+
+/** What the page says behind `ACL SETUSER`, for a standalone server and for a node of a cluster. */
+function lineOf(kind: 'standalone' | 'cluster'): readonly string[] {
+  const lines = PAGE.split('\n').filter((line) => line.startsWith('ACL SETUSER app '))
+  const line = lines.find((one) => one.includes('ssubscribe') === (kind === 'cluster'))!
+  return line.split(' ').slice(3)
+}
+
+const SILENT = { info: () => {}, warn: () => {}, error: () => {} }
+
+/** Everything that a cache does, with another process and memory in front. Rejects if something of it does not work. */
+async function useAll(redis: ApplicationConfig['redis']): Promise<void> {
+  const open = (l1: boolean): CacheManager => {
+    return createCache({ redis, cache: { l1, waitTime: '1s' }, logger: SILENT })
+  }
+  const [one, near] = [open(false), open(true)]
+  try {
+    const findings = await doctor(one)
+    for (const check of ['rights', 'version', 'clock', 'latency']) {
+      expect(findings.filter((finding) => finding.check === check).map(({ level }) => level)).not.toContain('problem')
+      expect(findings.filter((finding) => finding.check === check).map(({ level }) => level)).not.toContain('warning')
+    }
+    await one.set('a', 1, { tags: ['t'] })
+    expect(await one.expire('a', 60)).toBe(true)
+    expect(await one.ttl('a')).toBeGreaterThan(58)
+    expect(await one.getOrSet('b', () => 2, { tags: ['t'] })).toBe(2)
+    await expect.poll(() => one.get('b')).toBe(2)
+    await expect.poll(() => isNear(near, 'a'), { timeout: 3000 }).toBe(true)
+    await one.invalidateTags('t', { holdFor: '1s' })
+    await expect.poll(() => near.get('a'), { timeout: 1000 }).toBeUndefined()
+    expect(await one.get('b')).toBeUndefined()
+    await one.set('c', 1)
+    expect(await one.delete('c')).toBe(1)
+    await one.clear()
+  } finally {
+    await Promise.all([one.close(), near.close()])
+  }
+}
+
+/** Whether a hit reads no bytes from Redis. */
+async function isNear(cache: CacheManager, key: string): Promise<boolean> {
+  await cache.get(key)
+  const before = cache.getStatistics().bytesRead
+  return (await cache.get(key)) !== undefined && cache.getStatistics().bytesRead === before
+}
+
+async function fails(attempt: Promise<void>): Promise<boolean> {
+  return attempt.then(
+    () => false,
+    () => true,
+  )
+}
+
+describe('on one server', () => {
+  const line = lineOf('standalone')
+  let server: RedisServer
+
+  beforeAll(async () => {
+    server = await startRedis()
+  })
+  afterAll(() => server.stop())
+
+  async function login(rights: readonly string[], username: string): Promise<ApplicationConfig['redis']> {
+    await server.call('ACL', 'SETUSER', username, 'reset', ...rights)
+    const { host, port } = server
+    return { host, port, username, password: 'secret', socketTimeout: '1s', healthCheckInterval: 0 }
+  }
+
+  test('the line is enough', async () => {
+    await useAll(await login(line, 'all'))
+  })
+
+  test.each(line.filter((right) => /^[+~&]/.test(right)))('without %s it is not', async (right) => {
+    const rest = line.filter((one) => one !== right)
+    expect(await fails(useAll(await login(rest, `without-${right}`)))).toBe(true)
+  })
+})
+
+describe('on a cluster', () => {
+  const line = lineOf('cluster')
+  let cluster: RedisCluster
+
+  beforeAll(async () => {
+    cluster = await startRedisCluster()
+  })
+  afterAll(() => cluster.stop())
+
+  async function login(rights: readonly string[], username: string): Promise<ApplicationConfig['redis']> {
+    await Promise.all(cluster.masters.map((node) => node.call('ACL', 'SETUSER', username, 'reset', ...rights)))
+    return { cluster: cluster.nodes, username, password: 'secret', socketTimeout: '1s', healthCheckInterval: 0 }
+  }
+
+  test('the line is enough', async () => {
+    await useAll(await login(line, 'all'))
+  })
+
+  // ASKING is for a slot that moves: without it a read finds nothing then.
+  const added = line.filter((right) => !lineOf('standalone').includes(right) && right !== '+asking')
+  test.each(added)('without %s it is not', async (right) => {
+    const rest = line.filter((one) => one !== right)
+    expect(await fails(useAll(await login(rest, `without-${right}`)))).toBe(true)
+  })
+})

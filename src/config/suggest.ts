@@ -21,7 +21,10 @@ export function closest(name: string, names: readonly string[]): string | undefi
     .filter((near) => near.distance <= allowed)
     .toSorted((a, b) => a.distance - b.distance)
   if (nearest !== undefined) return nearest.candidate
-  return sought.length < 3 ? undefined : names.find((candidate) => plain(candidate).includes(sought))
+  if (sought.length < 3) return undefined
+  // Those that begin with it first: PASS is PASSWORD rather than SENTINEL_PASSWORD.
+  const longer = names.filter((candidate) => plain(candidate).includes(sought))
+  return longer.find((candidate) => plain(candidate).startsWith(sought)) ?? longer[0]
 }
 
 /** Without what people vary: default_ttl, defaultTTL. */

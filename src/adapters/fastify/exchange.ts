@@ -15,7 +15,7 @@ export class RequestView implements CacheableRequest {
   readonly path: string
   readonly search: string
   readonly #request: FastifyRequest
-  readonly #headers: FastifyRequest['headers']
+  #headers: FastifyRequest['headers']
   readonly #options: CacheRouteOptions
 
   constructor(request: FastifyRequest, options: CacheRouteOptions) {
@@ -68,6 +68,11 @@ export class RequestView implements CacheableRequest {
 
   mayRefresh(): boolean {
     return this.#options.allowRefresh?.(this.#request as RouteRequest) === true
+  }
+
+  /** Takes the header fields as they are: the handler is about to run, and may change them. */
+  keepHeaders(): void {
+    this.#headers = { ...this.#headers }
   }
 
   header(name: string): string | undefined {

@@ -151,6 +151,7 @@ class Lookup {
     if (begun.kind === 'bypass') {
       applyBypass(reply, begun.reason)
     } else {
+      view.keepHeaders()
       if (begun.previous !== undefined) request[REQUEST_CACHE] = { previous: previousOf(begun.previous) }
       const answer = (stale: Hit): MaybePromise<Answer> => this.#answer(visit, stale)
       reply[CAPTURE] = beginCapture({ request: view, reply, lead: begun, answer })

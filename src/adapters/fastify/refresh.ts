@@ -73,7 +73,8 @@ function headersFor(view: CacheableRequest, keyed: readonly string[]): Record<st
   if (view.header('x-forwarded-proto') !== undefined) headers['x-forwarded-proto'] = view.scheme
   for (const name of keyed) {
     const value = view.header(name)
-    if (value !== undefined) headers[name] = value
+    // Nobody's credentials: what comes without them is another variant, which the lead is not for.
+    if (value !== undefined && name !== 'authorization') headers[name] = value
   }
   return headers
 }

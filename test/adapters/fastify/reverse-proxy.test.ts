@@ -302,6 +302,28 @@ describe.each(STORES)('on %s', (kind) => {
       ])
     })
 
+    test('by what the client sent, whatever the handler makes of it before it asks on', async () => {
+      const cache = caches.create()
+      const app = makeCachedApp(cache)
+      let runs = 0
+      app.get('/', { config: { cache: { policy: 'rfc9111' } } }, async (request, reply) => {
+        delete request.headers['accept-language']
+        reply.headers({ 'cache-control': 'max-age=60', vary: 'accept-language' })
+        return `run ${++runs}`
+      })
+      const inLanguage = async (language: string): Promise<string> => {
+        const answer = await app.inject({ url: '/', headers: { 'accept-language': language } })
+        await settle()
+        return answer.body
+      }
+      expect([await inLanguage('de'), await inLanguage('fr'), await inLanguage('de'), await inLanguage('fr')]).toEqual([
+        'run 1',
+        'run 2',
+        'run 1',
+        'run 2',
+      ])
+    })
+
     test('those who wait for one variant are not handed another', async () => {
       const proxy = new Proxy()
       await proxy.start()

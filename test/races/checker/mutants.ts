@@ -25,6 +25,7 @@ export interface Mutant {
 }
 
 const SCRIPTS = 'stores/redis/scripts.ts'
+const PRELUDE = 'stores/redis/prelude.ts'
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -69,7 +70,7 @@ export const MUTANTS: readonly Mutant[] = [
     phases: ['calm', 'calm l1'],
     replacements: [
       {
-        file: SCRIPTS,
+        file: PRELUDE,
         text: 'return tonumber(time[1]) * 1000000 + tonumber(time[2])',
         by: 'return tonumber(time[1]) * 1000000 + tonumber(time[2]) + (tonumber(ORIGIN, 16) % 2 * 150000 - 75000)',
       },
@@ -147,7 +148,7 @@ export const MUTANTS: readonly Mutant[] = [
     phases: ['rebirth'],
     replacements: [
       {
-        file: SCRIPTS,
+        file: PRELUDE,
         text: 'if epoch and marker and tonumber(marker) == tonumber(floor) and',
         by: 'if epoch and',
       },

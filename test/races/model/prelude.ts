@@ -1,6 +1,6 @@
 /**
- * What the scripts of the model have in common: the prelude of src/stores/redis/scripts.ts as functions over the model's
- * keyspace, line by line, so that the two can be read side by side.
+ * What the scripts of the model have in common: src/stores/redis/prelude.ts as functions over the model's keyspace, line by
+ * line, so that the two can be read side by side.
  */
 import { WrongType, type Keyspace } from './keyspace.ts'
 

@@ -1,7 +1,10 @@
 /** What a successful request by an unsafe method makes out of date beside its own target (RFC 9111 §4.4). */
 import type { CacheableRequest, HeaderValue } from './message.ts'
 
-/** Methods that change nothing (RFC 9110 §9.2.1, RFC 10008 for QUERY). All others may, also those nobody knows. */
+/**
+ * Methods that change nothing: RFC 9110 §9.2.1, and by IANA's registry of methods QUERY (RFC 10008), PROPFIND (RFC 4918),
+ * SEARCH (RFC 5323) and REPORT (RFC 3253). All others may, also those nobody knows.
+ */
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY', 'PROPFIND', 'SEARCH', 'REPORT'])
 
 export function isUnsafe(method: string): boolean {

@@ -138,22 +138,18 @@ export class ResponseCache {
     const { entry, key, request } = found
     const wishes = heededWishes(request, this.#policy)
     if (wishes?.noStore === true) return { kind: 'bypass', reason: 'request-no-store' }
-    const hit = entry && this.#hit(entry, found)
+    const now = this.#cache.parts.clock.now()
+    const hit = entry && this.#hit(entry, found, now)
     if (entry !== undefined && hit === undefined) this.#reportUnlessResponse(entry, key)
-    const selection = {
-      request,
-      wishes,
-      policy: this.#policy,
-      now: this.#cache.parts.clock.now(),
-      mayRefreshBehind: this.#mayRefreshBehind(found),
-    }
+    const mayRefreshBehind = hit?.isStale === true && this.#mayRefreshBehind(found)
+    const selection = { request, wishes, policy: this.#policy, now, mayRefreshBehind }
     const forward = entry === undefined || hit === undefined ? 'uri-miss' : forwardReason(entry, hit, selection)
     if (forward !== undefined) {
       if (wishes?.onlyIfCached === true) return { kind: 'unsatisfied' }
       return this.#miss(found, forward)
     }
     this.#count(hit!.isStale ? 'stale' : 'hit', key)
-    if (hit!.isStale && wishes?.onlyIfCached !== true && selection.mayRefreshBehind) this.#refresh(found)
+    if (mayRefreshBehind && wishes?.onlyIfCached !== true) this.#refresh(found)
     return hit!
   }
 
@@ -302,11 +298,10 @@ export class ResponseCache {
   }
 
   /** The answer in an entry, if it is one and this request may have it. */
-  #hit(entry: Entry, { isAuthorized, request }: Found): Hit | undefined {
+  #hit(entry: Entry, { isAuthorized, request }: Found, now = this.#cache.parts.clock.now()): Hit | undefined {
     const response = decodeResponse(entry.value)
     if (response === undefined || (isAuthorized && !response.isPublic)) return undefined
-    if (response.varies !== undefined && !isSelectedBy(request, response)) return undefined
-    const now = this.#cache.parts.clock.now()
+    if (!isSelectedBy(request, response)) return undefined
     return {
       kind: 'hit',
       response,

@@ -10,8 +10,8 @@ import type {
 import type { CacheManager } from '../../cache-manager.ts'
 import { CacheDecompressionError } from '../../exceptions.ts'
 import { answersOf, type Answer, type Answers } from '../../http/answer.ts'
-import type { Hit, Lead } from '../../http/lead.ts'
 import { OWN_CONTROL } from '../../http/cache-control.ts'
+import type { Hit, Lead } from '../../http/lead.ts'
 import { ResponseCache, type Begun } from '../../http/response-cache.ts'
 import type { RoutePolicy } from '../../http/route-policy.ts'
 import { previousOf, type PreviousResponse } from '../../http/validation.ts'
@@ -32,12 +32,6 @@ const CAPTURE: unique symbol = Symbol('tidemark.capture')
  */
 type Sent = 'plain' | 'untyped' | 'not modified' | null
 
-declare module 'fastify' {
-  interface FastifyReply {
-    [CAPTURE]: Capture | Sent
-  }
-}
-
 /** What the handler of a cached route is told. */
 export interface RequestCache {
   /** What is stored and no longer fresh, if it can be confirmed: with `reply.notModified()`, or by passing on a 304. */
@@ -55,6 +49,7 @@ declare module 'fastify' {
   }
 
   interface FastifyReply {
+    [CAPTURE]: Capture | Sent
     /**
      * Answers with `request.cache.previous`, which the origin has confirmed: it is fresh again, with the header fields
      * that were set on this reply in the place of its own (RFC 9111 §4.3.4).

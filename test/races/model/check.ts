@@ -1,9 +1,11 @@
 /** `npm run check:model`: scripts/check-model.mjs has this built and runs it. */
+import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { bundle } from './bundle.ts'
 import { MUTANTS, type Mutant } from './mutants.ts'
 import { replay, search, type Example } from './search.ts'
 import { tellFound, tellSearched } from './tell.ts'
+import { hand, searchTogether } from './together.ts'
 
 const USAGE = `npm run check:model -- [options]
   --runs N       so many schedules (20000)
@@ -11,19 +13,26 @@ const USAGE = `npm run check:model -- [options]
   --from I       from this run of it on (0)
   --replay JSON  this one schedule, as a failure prints it
   --mutant TEXT  a library with a rule broken, whose name holds TEXT: it is to be found out; 'all' are all of them
-  --aim TEXT     the library as it is, where those mutants show most often`
+  --aim TEXT     the library as it is, where those mutants show most often
+  --processes N  in so many processes, each its share of the runs (as many as there are cores)`
 
 interface Which {
   readonly seed: number
   readonly from: number
   readonly runs: number
+  readonly processes: number
 }
 
 /** True if nothing is found, in the library or, with a mutant, where that shows, or in the mutant itself. */
 async function check(which: Which, mutant?: Mutant, how: 'mutant' | 'aim' = 'mutant'): Promise<boolean> {
-  const model = await bundle(...(mutant === undefined || how === 'aim' ? [] : [mutant]))
+  const named = mutant === undefined ? [] : [`--${how}`, mutant.name]
+  const broken = mutant !== undefined && how === 'mutant' ? [mutant] : []
   const startedAt = performance.now()
-  const searched = await search(model, { ...which, aim: mutant?.aim })
+  const searched =
+    which.processes > 1 && which.runs > 1
+      ? await searchTogether(which, which.processes, named)
+      : await search(await bundle(...broken), { ...which, aim: mutant?.aim })
+  hand(searched)
   process.stdout.write(`${tellSearched(searched, performance.now() - startedAt)}\n`)
   const option = mutant === undefined ? '' : ` --${how} '${mutant.name}'`
   if (searched.found !== undefined) process.stdout.write(`\n${tellFound(searched.found, option)}\n`)
@@ -47,6 +56,7 @@ export async function main(args: readonly string[]): Promise<boolean> {
       replay: { type: 'string' },
       mutant: { type: 'string' },
       aim: { type: 'string' },
+      processes: { type: 'string', default: String(availableParallelism()) },
       help: { type: 'boolean', default: false },
     },
   })
@@ -54,12 +64,13 @@ export async function main(args: readonly string[]): Promise<boolean> {
   const mutants = mutantsOf(values.mutant)
   if (values.replay !== undefined) return replayed(JSON.parse(values.replay) as Example, mutants)
 
-  const which = { seed: Number(values.seed), from: Number(values.from), runs: Number(values.runs) }
+  const { seed, from, runs, processes } = values
+  const which = { seed: Number(seed), from: Number(from), runs: Number(runs), processes: Number(processes) }
   process.stdout.write(`seed ${which.seed}\n`)
   if (values.mutant === undefined && values.aim === undefined) return check(which)
   const how = values.mutant === undefined ? 'aim' : 'mutant'
   const chosen = how === 'aim' ? mutantsOf(values.aim) : mutants
-  let isAsExpected = chosen.length > 0
+  let isAsExpected = true
   for (const mutant of chosen) {
     process.stdout.write(`\n${mutant.name}: `)
     if ((await check(which, mutant, how)) !== (how === 'aim')) isAsExpected = false
@@ -68,5 +79,9 @@ export async function main(args: readonly string[]): Promise<boolean> {
 }
 
 function mutantsOf(wanted: string | undefined): readonly Mutant[] {
-  return wanted === undefined ? [] : MUTANTS.filter(({ name }) => wanted === 'all' || name.includes(wanted))
+  if (wanted === undefined) return []
+  const mutants = MUTANTS.filter(({ name }) => wanted === 'all' || name.includes(wanted))
+  const names = MUTANTS.map(({ name }) => `  ${name}`).join('\n')
+  if (mutants.length === 0) throw new Error(`expected 'all' or part of one of these, got '${wanted}':\n${names}`)
+  return mutants
 }

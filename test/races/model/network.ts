@@ -7,6 +7,8 @@ import type { ModelServer, Sender } from './server.ts'
 import type { Step } from './step.ts'
 import { tellCommand, tellMessage, tellReply } from './words.ts'
 
+const IS_ASCII = /^[\0-\x7f]*$/
+
 export type Argument = string | Buffer
 export type Answer = Buffer | number | null | readonly Answer[]
 
@@ -148,10 +150,10 @@ export class Wire implements Sender {
   }
 }
 
-/** A script is ASCII, and long. */
+/** Bytes as latin1; most of what is sent as text is ASCII, which they are as it is. */
 function toText(argument: Argument): string {
   if (typeof argument !== 'string') return argument.toString('latin1')
-  return argument.length > 1000 ? argument : Buffer.from(argument).toString('latin1')
+  return IS_ASCII.test(argument) ? argument : Buffer.from(argument).toString('latin1')
 }
 
 function toAnswer(reply: ModelReply): Answer {

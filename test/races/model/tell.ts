@@ -22,7 +22,7 @@ export function tellFound({ fault, told, seed, index, example }: Found, option =
 }
 
 export function tellSearched({ found, runs, steps, unfinished }: Searched, tookMs: number): string {
-  if (found !== undefined) return `found in schedule ${runs}, reduced to ${found.example.taken.length} steps`
+  if (found !== undefined) return `found after ${runs} schedules, reduced to ${found.example.taken.length} steps`
   const perSecond = Math.round((runs / tookMs) * 1000)
   const each = (steps / runs).toFixed(0)
   return `${runs} schedules of ${each} steps, ${perSecond} a second; ${unfinished} were cut off before their end`

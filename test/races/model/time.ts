@@ -126,7 +126,7 @@ export function random(): number {
   return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
 }
 
-/** Lets everything that is ready run, up to where the schedule has to decide again. */
+/** Lets everything that is ready run, up to where the schedule has to decide again: ticks wait for all promises. */
 export function settle(): Promise<void> {
-  return new Promise((resolve) => globalThis.setImmediate(resolve))
+  return new Promise((resolve) => process.nextTick(resolve))
 }

@@ -7,7 +7,7 @@
  */
 import type { Clock } from './clock.ts'
 import { within } from './deadline.ts'
-import { freshness, type Entry, type EntryDraft, type Freshness } from './entry.ts'
+import { freshness, stamped, type Entry, type EntryDraft, type Freshness } from './entry.ts'
 import { LoadTimeoutError } from './exceptions.ts'
 import { Flight, Flights, type Patience } from './flight.ts'
 import { awaitedOf, type Led, type Outcome } from './joining.ts'
@@ -291,7 +291,7 @@ export class Loads {
 
     const isNothing = load.value === undefined && request.negativeTtlMs === undefined
     const kept = load.isSkipped || isNothing ? undefined : draft
-    const entry = kept && { seq: lease.seq, epoch: lease.epoch, ...kept }
+    const entry = kept && stamped(kept, lease)
     const outcome = this.#end(request, lease, { tags: load.tags, draft: kept, as: load.as }).then((verdict) => {
       if (verdict === 'stored' && load.note !== undefined) void this.#keepNote(request, lease, load)
       if (verdict === 'stored' && joined !== 'alone') return { ...joined, entry }

@@ -1,5 +1,5 @@
 /** Entries as bytes, and back. The only file of this folder that stores of bytes import. */
-import type { Entry, EntryDraft } from '../entry.ts'
+import { newEntry, type Entry, type EntryDraft } from '../entry.ts'
 import {
   CacheCompressionError,
   CacheDecompressionError,
@@ -117,22 +117,5 @@ function toEntry(header: EntryHeader, body: Buffer): Entry {
   if (isJson(header.kind) && !isParsable(body)) {
     throw new CacheDeserializationError('stored entry: expected fewer parts in a value')
   }
-  const { value, shareable, plain, bytes } = deserialize(header.kind, body)
-  return {
-    value,
-    shareable,
-    plain,
-    bytes,
-    entryId: header.entryId,
-    parentId: header.parentId,
-    seq: header.seq,
-    epoch: header.epoch,
-    storedAt: header.storedAt,
-    freshUntil: header.freshUntil,
-    staleUntil: header.staleUntil,
-    graceUntil: header.graceUntil,
-    loadMs: header.loadMs,
-    tags: header.tags,
-    negative: header.negative,
-  }
+  return newEntry({ kept: deserialize(header.kind, body), life: header, facts: header, stamp: header })
 }

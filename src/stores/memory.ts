@@ -1,6 +1,6 @@
 /** The embedded store: entries in this process, under the same contract as Redis. */
 import type { Clock } from '../clock.ts'
-import { softened, type Entry, type EntryDraft } from '../entry.ts'
+import { outliving, softened, stamped, type Entry, type EntryDraft } from '../entry.ts'
 import { CacheException } from '../exceptions.ts'
 import { EVERYTHING } from '../key.ts'
 import { newToken } from '../token.ts'
@@ -99,7 +99,7 @@ export class MemoryStore implements Store {
     const verdict = this.release(lease, draft.tags)
     if (verdict === 'fenced') return verdict
     if (lease.parent !== undefined) this.#keepParent(lease.parent.id, draft)
-    this.#entries.set(as, { ...draft, seq: lease.seq, epoch: EPOCH })
+    this.#entries.set(as, stamped(draft, lease))
     return 'stored'
   }
 
@@ -121,7 +121,7 @@ export class MemoryStore implements Store {
   set(id: string, draft: EntryDraft): void {
     this.#assertOpen()
     this.#endLease(id)
-    this.#entries.set(id, { ...draft, seq: this.#watermark.seq, epoch: EPOCH })
+    this.#entries.set(id, stamped(draft, this.#stamp()))
   }
 
   remove(ids: readonly string[]): readonly (EntryTimes | undefined)[] {
@@ -143,7 +143,7 @@ export class MemoryStore implements Store {
     this.#assertOpen()
     const entry = this.#valid(id)
     if (entry === undefined) return false
-    this.#entries.set(id, { ...entry, freshUntil, staleUntil: freshUntil, graceUntil: freshUntil })
+    this.#entries.set(id, outliving(entry, { freshUntil, staleUntil: freshUntil, graceUntil: freshUntil }))
     return true
   }
 
@@ -193,6 +193,10 @@ export class MemoryStore implements Store {
     if (validity === 'soft') return softened(entry)
     this.#entries.delete(id)
     return undefined
+  }
+
+  #stamp(): Pick<Entry, 'seq' | 'epoch'> {
+    return { seq: this.#watermark.seq, epoch: EPOCH }
   }
 
   #grant(lease: Lease, leaseMs: number): void {
@@ -262,7 +266,7 @@ export class MemoryStore implements Store {
     const there = this.#parent(parentId)
     if (there !== undefined) return { id: parentId, entryId: there.entryId }
     const now = this.#options.clock.now()
-    this.#entries.set(parentId, { ...parentDraft(token, options, now), seq: this.#watermark.seq, epoch: EPOCH })
+    this.#entries.set(parentId, stamped(parentDraft(token, options, now), this.#stamp()))
     return { id: parentId, entryId: token }
   }
 
@@ -272,6 +276,6 @@ export class MemoryStore implements Store {
     if (entry === undefined) return
     const { freshUntil, staleUntil } = child
     const graceUntil = Math.max(entry.graceUntil, child.graceUntil)
-    this.#entries.set(parentId, { ...entry, freshUntil, staleUntil, graceUntil })
+    this.#entries.set(parentId, outliving(entry, { freshUntil, staleUntil, graceUntil }))
   }
 }

@@ -10,7 +10,7 @@
  */
 import type { Clock } from '../clock.ts'
 import { copy } from '../codec/snapshot.ts'
-import type { Entry, EntryDraft } from '../entry.ts'
+import { newEntry, stamped, type Entry, type EntryDraft } from '../entry.ts'
 import type { EntryTable } from './entry-table.ts'
 import type { RedisStore } from './redis/redis-store.ts'
 import type {
@@ -87,7 +87,7 @@ export class TieredStore implements Store {
       if (verdict !== 'stored') return undefined
       // Reads under way may yet bring what this fill has replaced.
       this.#forget([as], arrival)
-      return { ...draft, epoch: lease.epoch, seq: lease.seq }
+      return stamped(draft, lease)
     })
     return verdict
   }
@@ -185,10 +185,13 @@ export class TieredStore implements Store {
     if (this.#far.judge(entry, id, parentId) !== 'valid') return
     // Bytes from the network are a view of a chunk that would be kept whole.
     const value = entry.value instanceof Uint8Array ? copy(entry.value) : entry.value
-    this.#near.set(id, { ...entry, value })
+    const { shareable, plain, bytes } = entry
+    const parts = { life: entry, facts: entry, stamp: entry }
+    this.#near.set(id, newEntry({ ...parts, kept: { value, shareable, plain, bytes } }))
     if (parentId === undefined || entry.parentId === undefined) return
-    const parent = { ...entry, value: null, bytes: 0, entryId: entry.parentId, parentId: undefined }
-    this.#near.set(parentId, parent)
+    const { loadMs, tags, negative } = entry
+    const facts = { entryId: entry.parentId, parentId: undefined, loadMs, tags, negative }
+    this.#near.set(parentId, newEntry({ ...parts, kept: { value: null, shareable, plain, bytes: 0 }, facts }))
   }
 
   #forget(ids: readonly string[], except?: Arrival): void {

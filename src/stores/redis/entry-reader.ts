@@ -6,7 +6,7 @@
  */
 import type { Clock } from '../../clock.ts'
 import { expireHeader, hasMagic, readHeader, readStamp, type Codec } from '../../codec/codec.ts'
-import { softened, type Entry } from '../../entry.ts'
+import { newEntry, softened, type Entry } from '../../entry.ts'
 import { CacheDecompressionError, CacheDeserializationError, describe, type CacheException } from '../../exceptions.ts'
 import { newToken } from '../../token.ts'
 import type { EntryTimes, MaybePromise } from '../store.ts'
@@ -100,21 +100,11 @@ export class EntryReader {
 
   #foreign(bytes: Buffer): Entry {
     const { decodeResponses, clock } = this.#options
-    return {
-      value: decodeResponses ? bytes.toString() : Buffer.from(bytes),
-      shareable: decodeResponses,
-      plain: decodeResponses,
-      bytes: bytes.length,
-      entryId: newToken(),
-      parentId: undefined,
-      seq: 0,
-      epoch: '',
-      storedAt: clock.now(),
-      ...windowsUntil(Infinity),
-      loadMs: 0,
-      tags: [],
-      negative: false,
-    }
+    const value = decodeResponses ? bytes.toString() : Buffer.from(bytes)
+    const kept = { value, shareable: decodeResponses, plain: decodeResponses, bytes: bytes.length }
+    const facts = { entryId: newToken(), parentId: undefined, loadMs: 0, tags: [], negative: false }
+    const life = { storedAt: clock.now(), ...windowsUntil(Infinity) }
+    return newEntry({ kept, life, facts, stamp: { seq: 0, epoch: '' } })
   }
 }
 

@@ -3,6 +3,7 @@ import type { Clock } from './clock.ts'
 import type { CompressionAlgorithm } from './codec/compression.ts'
 import { within } from './deadline.ts'
 import { toMs, type Duration } from './duration.ts'
+import type { EntryIds } from './entry-ids.ts'
 import { freshness, isDueEarly } from './entry.ts'
 import { describe } from './exceptions.ts'
 import type { CacheEventListener, CacheEventName } from './events.ts'
@@ -24,6 +25,7 @@ import { newToken } from './token.ts'
 export interface CacheParts extends TtlLimits {
   readonly store: Store
   readonly loads: Loads
+  readonly ids: EntryIds
   readonly telemetry: Telemetry
   readonly clock: Clock
   readonly leaseMs: number
@@ -68,10 +70,9 @@ export class CacheManager {
    * const user = await cache.get<User>('user_1', { namespace: 'users' })
    */
   async get<T>(key: string, options?: KeyOptions): Promise<T | undefined> {
-    const { store, telemetry } = this.parts
+    const { store, telemetry, ids } = this.parts
     const namespace = this.#namespaceOf(options)
-    assertKey(key, namespace)
-    const found = store.read(entryId(namespace, key))
+    const found = store.read(ids.of(namespace, key))
     const entry = found instanceof Promise ? await telemetry.watch(found, { key, namespace }) : found
     if (entry === undefined || freshness(entry, this.parts.clock.now()) !== 'fresh') {
       telemetry.count('miss', key, namespace)
@@ -189,10 +190,9 @@ export class CacheManager {
     loader: (context: LoadContext<Stale>) => T | Promise<T>,
     options: GetOrSetOptions = {},
   ): Promise<T> {
-    const { clock, telemetry, loads } = this.parts
+    const { clock, telemetry, loads, ids } = this.parts
     const namespace = this.#namespaceOf(options, 'load')
-    assertKey(key, namespace)
-    const id = entryId(namespace, key)
+    const id = ids.of(namespace, key)
     const finding = options.forceRefresh === true ? undefined : loads.find({ id, key, namespace })
     const askedAt = finding instanceof Promise ? performance.now() : undefined
     const found = finding instanceof Promise ? await finding : finding

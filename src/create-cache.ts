@@ -5,6 +5,7 @@ import type { ApplicationConfig } from './config/application-config.ts'
 import type { Config, ResolvedRedisConfig } from './config/config.ts'
 import { loadConfig, provenanceOf } from './config/load-config.ts'
 import { logEvents } from './debug-log.ts'
+import { EntryIds } from './entry-ids.ts'
 import { Events } from './events.ts'
 import { Loads } from './load.ts'
 import { Counters } from './statistics.ts'
@@ -68,6 +69,7 @@ export function createCache(config?: ApplicationConfig): CacheManager {
   return new CacheManager({
     store,
     loads,
+    ids: new EntryIds(cache.memory.maxEntries),
     telemetry,
     clock,
     leaseMs,

@@ -33,7 +33,17 @@ export const ROWS: readonly (readonly string[])[] = [
   // 2 bytes
   ['codec/'],
   // 1 leaves
-  ['entry.ts', 'key.ts', 'duration.ts', 'clock.ts', 'exceptions.ts', 'events.ts', 'token.ts', 'deadline.ts'],
+  [
+    'entry.ts',
+    'entry-ids.ts',
+    'key.ts',
+    'duration.ts',
+    'clock.ts',
+    'exceptions.ts',
+    'events.ts',
+    'token.ts',
+    'deadline.ts',
+  ],
 ]
 
 /** The leaves are the only ones in a row that may know each other. */

@@ -8,8 +8,8 @@
  */
 import type { CacheManager } from '../cache-manager.ts'
 import { CacheDeserializationError, describe } from '../exceptions.ts'
-import { assertKey } from '../key.ts'
 import { freshness, type Entry } from '../entry.ts'
+import { assertKey } from '../key.ts'
 import type { LoadControl, LoadRequest } from '../load-request.ts'
 import type { Loaded } from '../loaded.ts'
 import { stampsOf } from '../options.ts'
@@ -21,6 +21,7 @@ import { Lead, type Hit, type LeadOptions, type Place } from './lead.ts'
 import type { CacheableRequest } from './message.ts'
 import { bypassReason, isUnkeyedAuthorized } from './policy.ts'
 import { RecentDrops } from './recent-drops.ts'
+import { ResponseKeys } from './response-keys.ts'
 import type { RoutePolicy } from './route-policy.ts'
 import { forwardReason, heededWishes, isSelectedBy } from './selection.ts'
 import { controllingHeaders, decodeResponse, type StoredResponse } from './stored-response.ts'
@@ -66,12 +67,14 @@ export class ResponseCache {
   readonly #policy: RoutePolicy
   readonly #cache: CacheManager
   readonly #drops: RecentDrops
+  readonly #keys: ResponseKeys
   readonly #learnt = new LearntNames()
 
   constructor(cache: CacheManager, policy: RoutePolicy) {
     this.#cache = cache
     this.#policy = policy
     this.#drops = new RecentDrops(cache.parts.clock)
+    this.#keys = new ResponseKeys(cache.parts, policy)
   }
 
   /** @throws {CacheException} for faults of the store, only with `onError: 'throw'` */
@@ -97,11 +100,7 @@ export class ResponseCache {
       this.#cache.parts.telemetry.report(error)
       return undefined
     }
-    return this.#keyNamed(request, name)
-  }
-
-  #keyNamed(request: CacheableRequest, name: string): ResponseKey {
-    if (this.#policy.kind === 'route') return responseKey(request, this.#policy, { name })
+    if (this.#policy.kind === 'route') return this.#keys.of(request, name)
     return responseKey(request, this.#policy, { name, namesOf: (target) => this.#learnt.get(target) })
   }
 

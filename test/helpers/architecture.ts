@@ -36,6 +36,7 @@ export const ROWS: readonly (readonly string[])[] = [
   [
     'entry.ts',
     'entry-ids.ts',
+    'memo.ts',
     'key.ts',
     'duration.ts',
     'clock.ts',

@@ -21,7 +21,8 @@ import { compressing } from './compression.ts'
 import { applyAnswer, applyBypass, applyVerdict, RequestView, weakenEncoded } from './exchange.ts'
 import { refreshOf, rerun } from './refresh.ts'
 import type { CacheRouteOptions, CacheSpec } from './route-options.ts'
-import { shielding } from './shielding.ts'
+import { Onlookers } from './shielding.ts'
+import { mayGoStraight, sendStraight } from './straight.ts'
 
 /** What the hooks on the way out have to know of a reply: what its handler's answer is captured by, or a hit. */
 const CAPTURE: unique symbol = Symbol('tidemark.capture')
@@ -113,7 +114,7 @@ class Lookup {
   readonly #responses: ResponseCache
   readonly #answers: Answers
   readonly #mayEncode: (reply: FastifyReply) => boolean
-  readonly #shield = shielding()
+  readonly #onlookers = new Onlookers()
 
   constructor({ app, route, spec, policy }: CachedRoute) {
     const { cache } = spec
@@ -155,18 +156,22 @@ class Lookup {
   }
 
   #sendHit(visit: Visit, hit: Hit): void {
-    const { reply } = visit
     try {
       const answer = this.#answer(visit, hit)
-      if (!(answer instanceof Promise)) return send(reply, hit, answer)
-      answer.then((later) => send(reply, hit, later)).catch((error: unknown) => this.#doWithout(visit, error))
+      if (!(answer instanceof Promise)) return this.#send(visit, hit, answer)
+      answer.then((later) => this.#send(visit, hit, later)).catch((error: unknown) => this.#doWithout(visit, error))
     } catch (error) {
       this.#doWithout(visit, error)
     }
   }
 
   #answer({ request, view, reply }: Visit, hit: Hit): MaybePromise<Answer> {
-    return this.#shield(request, this.#answers.to(view, hit, this.#mayEncode(reply)))
+    return this.#onlookers.shielded(request, this.#answers.to(view, hit, this.#mayEncode(reply)))
+  }
+
+  #send({ request, reply }: Visit, hit: Hit, answer: Answer): void {
+    if (!this.#onlookers.areThere(request) && mayGoStraight(reply, answer)) sendStraight(reply, hit, answer)
+    else send(reply, hit, answer)
   }
 
   /** What cannot be decompressed was not written by us, and is of no use to anybody: the handler runs. */

@@ -17,12 +17,18 @@ const HARMLESS: ReadonlySet<string> = new Set([
   'bound headRouteOnSendHandler',
 ])
 
-/** Gives one route's answers to its hooks. */
-export function shielding(): (request: FastifyRequest, answered: MaybePromise<Answer>) => MaybePromise<Answer> {
-  let isSeen: boolean | undefined
-  return (request, answered) => {
-    isSeen ??= isSeenByOthers(request)
-    if (!isSeen) return answered
+/** Whether a route's answers are shown to hooks of others; told from the first hit on. */
+export class Onlookers {
+  #areThere: boolean | undefined
+
+  areThere(request: FastifyRequest): boolean {
+    this.#areThere ??= isSeenByOthers(request)
+    return this.#areThere
+  }
+
+  /** The answer as they may be shown it. */
+  shielded(request: FastifyRequest, answered: MaybePromise<Answer>): MaybePromise<Answer> {
+    if (!this.areThere(request)) return answered
     return answered instanceof Promise ? answered.then(copied) : copied(answered)
   }
 }

@@ -1,0 +1,145 @@
+/** A hit that goes straight to Node's response is, byte for byte, what Fastify would have made of it. */
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import Fastify, { type FastifyInstance } from 'fastify'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createCache, type CacheManager } from '../../../src/index.ts'
+import { cached, setupCache } from '../../../src/adapters/fastify/index.ts'
+import { ManualClock } from '../../../src/testing/index.ts'
+
+let cache: CacheManager
+const apps: FastifyInstance[] = []
+
+beforeEach(() => {
+  cache = createCache({ redis: false, clock: new ManualClock() })
+})
+afterEach(async () => {
+  await Promise.all(apps.splice(0).map((app) => app.close()))
+  await cache.close()
+})
+
+/** An application whose hits go straight, or, for a hook that sees them, do not. */
+async function start(extend: (app: FastifyInstance) => void = () => {}): Promise<FastifyInstance> {
+  const app = Fastify()
+  apps.push(app)
+  setupCache(app, cache, { name: 'app' })
+  extend(app)
+  app.get('/json', cached(cache, { ttl: 60 }), () => ({ text: 'ä', n: [1, 2, 3] }))
+  app.get('/bytes', cached(cache, { ttl: 60 }), () => Buffer.from([0, 1, 2, 255]))
+  app.get('/empty', cached(cache, { ttl: 60 }), (_request, reply) => reply.code(204).send())
+  app.get('/nothing', cached(cache, { ttl: 60 }), (_request, reply) => reply.header('etag', '"e"').send(''))
+  app.get('/lost', cached(cache, { ttl: 60 }), (_request, reply) => reply.code(404).send('not here'))
+  app.get('/fields', cached(cache, { ttl: 60 }), (_request, reply) =>
+    reply
+      .header('link', ['<a>', '<b>'])
+      .header('vary', 'accept-encoding')
+      .header('last-modified', 'Wed, 31 Dec 2025 23:59:59 GMT')
+      .header('cache-control', 'max-age=5')
+      .type('text/plain')
+      .send('é'),
+  )
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  return app
+}
+
+interface Answered {
+  readonly status: number | undefined
+  readonly fields: readonly string[]
+  readonly body: string
+}
+
+/** Over a socket: every field as often as it is on the wire. */
+function ask(
+  app: FastifyInstance,
+  path: string,
+  headers: http.OutgoingHttpHeaders = {},
+  method = 'GET',
+): Promise<Answered> {
+  const { port } = app.server.address() as AddressInfo
+  return new Promise((resolve, reject) => {
+    // One name for both applications: the host is part of the key.
+    const options = { host: '127.0.0.1', port, path, method, headers: { host: 'app.test', ...headers }, agent: false }
+    const request = http.request(options, (response) => {
+      const chunks: Buffer[] = []
+      response.on('data', (chunk: Buffer) => chunks.push(chunk))
+      response.on('end', () => {
+        const { rawHeaders: raw, statusCode: status } = response
+        const fields = raw.flatMap((name, i) => (i % 2 === 0 ? [`${name.toLowerCase()}: ${raw[i + 1]}`] : []))
+        resolve({ status, fields: fields.toSorted(), body: Buffer.concat(chunks).toString('hex') })
+      })
+    })
+    request.on('error', reject).end()
+  })
+}
+
+const REQUESTS: readonly (readonly [string, http.OutgoingHttpHeaders?, string?])[] = [
+  ['/json'],
+  ['/json?a=1'],
+  ['/json', { 'if-none-match': '*' }],
+  ['/json', { 'if-none-match': '"other"' }],
+  ['/json', { range: 'bytes=2-4' }],
+  ['/json', { range: 'bytes=200-' }],
+  ['/json', {}, 'HEAD'],
+  ['/json', { 'accept-encoding': 'gzip' }],
+  ['/bytes'],
+  ['/empty'],
+  ['/nothing'],
+  ['/nothing', { 'if-none-match': '"e"' }],
+  ['/lost'],
+  ['/fields'],
+  ['/fields', { 'if-modified-since': 'Wed, 31 Dec 2025 23:59:59 GMT' }],
+]
+
+test.each(REQUESTS)('%s %j %s', async (path, headers, method) => {
+  let seen = 0
+  const straight = await start()
+  const seenByOthers = await start((app) => {
+    app.addHook('onSend', async () => void seen++)
+  })
+  await ask(straight, path)
+  const hit = await ask(straight, path, headers, method)
+  expect(hit.fields).toContain('x-cache: HIT')
+  expect(hit).toEqual(await ask(seenByOthers, path, headers, method))
+  expect(seen).toBe(1)
+})
+
+test('what was set before the handler goes out with it', async () => {
+  const app = await start((it) => {
+    it.addHook('onRequest', (_request, reply, done) => {
+      reply.header('access-control-allow-origin', 'https://a.test')
+      reply.raw.setHeader('x-raw', '1')
+      done()
+    })
+  })
+  await ask(app, '/json')
+  const { fields } = await ask(app, '/json')
+  expect(fields).toEqual(
+    expect.arrayContaining(['x-cache: HIT', 'access-control-allow-origin: https://a.test', 'x-raw: 1']),
+  )
+})
+
+test('onResponse runs, and knows the status and how long it took', async () => {
+  const told: unknown[] = []
+  const app = await start((it) => {
+    it.addHook(
+      'onResponse',
+      async (_request, reply) => void told.push(reply.statusCode, reply.elapsedTime > 0, reply.sent),
+    )
+  })
+  await ask(app, '/lost')
+  await ask(app, '/lost')
+  expect(told).toEqual([404, true, true, 404, true, true])
+})
+
+test('a request is logged when it is answered', async () => {
+  const lines: { readonly msg: string; readonly res?: { readonly statusCode: number } }[] = []
+  const app = Fastify({ logger: { stream: { write: (line: string) => void lines.push(JSON.parse(line)) } } })
+  apps.push(app)
+  setupCache(app, cache)
+  app.get('/', cached(cache, { ttl: 60 }), () => 'hello')
+  await app.inject('/')
+  lines.length = 0
+  expect((await app.inject('/')).headers['x-cache']).toBe('HIT')
+  expect(lines.map(({ msg }) => msg)).toEqual(['incoming request', 'request completed'])
+  expect(lines[1]!.res!.statusCode).toBe(200)
+})

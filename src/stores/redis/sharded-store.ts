@@ -56,8 +56,9 @@ export class ShardedStore implements Store {
     return this.#shard(lease.id).extend(lease, leaseMs)
   }
 
-  fill(lease: Lease, draft: EntryDraft): Promise<Verdict> {
-    return this.#shard(lease.id).fill(lease, draft)
+  /** All children of a parent, and so `as`, are in its shard. */
+  fill(lease: Lease, draft: EntryDraft, as?: string): Promise<Verdict> {
+    return this.#shard(lease.id).fill(lease, draft, as)
   }
 
   release(lease: Lease, tags: readonly string[]): Promise<Verdict> {
@@ -113,6 +114,7 @@ export class ShardedStore implements Store {
         onFault: (error) => listener.onFault(error),
         onBytes: (read, written) => listener.onBytes(read, written),
         onConnection: (change) => outages.onConnection(shard, change),
+        onTrace: (what) => listener.onTrace?.(what),
       })
     }
   }

@@ -14,16 +14,9 @@ export { doctor } from './doctor/doctor.ts'
 export type { Finding } from './doctor/doctor.ts'
 
 export { loadConfig } from './config/load-config.ts'
-export type {
-  ApplicationConfig,
-  CacheConfig,
-  Logger,
-  MemoryConfig,
-  NodeAddress,
-  RedisClient,
-  RedisConfig,
-  SentinelConfig,
-} from './config/application-config.ts'
+export type { ApplicationConfig, Logger } from './config/application-config.ts'
+export type { CacheConfig, L1Config, MemoryConfig } from './config/cache-config.ts'
+export type { NodeAddress, RedisClient, RedisConfig, SentinelConfig } from './config/redis-config.ts'
 export type { Config } from './config/config.ts'
 export type { Bytes } from './config/bytes.ts'
 export type { Duration } from './duration.ts'

@@ -74,6 +74,7 @@ export function createCache(config?: ApplicationConfig): CacheManager {
     storeMs,
     isStrict,
     connection: connected?.connection,
+    failFast: resolved.redis?.failFast === true,
     keyPrefix,
     environment,
     compression: { algorithm, thresholdBytes },

@@ -1,6 +1,7 @@
 /** tidemark: the cache in front of slow endpoints and functions. */
 export { createCache } from './create-cache.ts'
 export { CacheManager } from './cache-manager.ts'
+export type { Health } from './cache-parts.ts'
 export { cached, cacheBusting } from './cached.ts'
 export type { CachedOptions, CacheBustingOptions, KeyFunction } from './cached-options.ts'
 export type { FunctionDecorator, NamesFunction } from './decorator.ts'
@@ -43,11 +44,13 @@ export type { MemoryStoreOptions } from './stores/memory.ts'
 export type {
   Acquired,
   AcquireOptions,
+  Breaker,
   EntryTimes,
   Lease,
   MaybePromise,
   Parent,
   Store,
+  StoreHealth,
   StoreListener,
   Verdict,
 } from './stores/store.ts'

@@ -67,6 +67,7 @@ interface RedisBehaviour {
   readonly maxConnections: number
   readonly decodeResponses: boolean
   readonly onFailover: 'invalidate' | 'trust'
+  readonly failFast: boolean
 }
 
 /** How the cache behaves. */

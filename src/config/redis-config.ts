@@ -204,6 +204,16 @@ export interface RedisConfig {
    */
   onFailover?: 'invalidate' | 'trust' | undefined
   /**
+   * Refuse to start without Redis: `cache.ready()`, which `setupCache` calls before the application listens, rejects if it
+   * cannot be reached.
+   *
+   * Default `false`: the application comes up, and the cache joins in when Redis does. Environment: `REDIS_FAIL_FAST`.
+   *
+   * @example
+   * createCache({ redis: { host: 'localhost', failFast: true } })
+   */
+  failFast?: boolean | undefined
+  /**
    * An ioredis or node-redis client of your own, never closed by the cache; what says where Redis is cannot stand beside it.
    *
    * Default: none. The `REDIS_*` variables are ignored with it.

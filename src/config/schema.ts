@@ -146,6 +146,7 @@ export const SCHEMA: Schema = {
     maxConnections: integer(50, 1),
     decodeResponses: flag(true),
     onFailover: choice(['invalidate', 'trust']),
+    failFast: flag(false),
     client: object<RedisClient, undefined>(undefined, 'an ioredis or node-redis client', {
       sendCommand: true,
       duplicate: true,

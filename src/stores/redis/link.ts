@@ -14,11 +14,14 @@
  *
  * A deadline that passes without a single answer since the command went out means a dead connection, not a slow command
  * (the answers of a connection come in order). Our own connection is then dropped and made anew; a client of the user's
- * is asked with PING until it answers, and counts as down meanwhile.
+ * is asked with PING, and counts as down until it answers. So a silent server costs those who asked it meanwhile one
+ * deadline, and nobody after them anything: the link is a circuit breaker, and each attempt of the client is its probe.
  */
 import { RedisConnectionError, RedisReplyError } from '../../exceptions.ts'
 import type { Argument, PortListener, RedisPort, Reply } from './client.ts'
+import type { Breaker } from '../store.ts'
 import { InFlight, type Pending } from './in-flight.ts'
+import { jittered } from './jitter.ts'
 import { REDIRECTIONS, isUnserved, lost, outOfReach, toException, withoutArguments } from './reply-error.ts'
 
 export interface LinkOptions {
@@ -64,7 +67,7 @@ export class Link implements PortListener {
   readonly #options: LinkOptions
   #state: 'idle' | 'trying' | 'greeting' | 'up' | 'down' | 'closed' = 'idle'
   #cause: Error | undefined
-  /** The watcher knows that it is down. */
+  /** It was lost, silent, or refused us, and is not back; the watcher has been told. */
   #isToldDown = false
   #answers = 0
   readonly #commands: InFlight
@@ -88,6 +91,11 @@ export class Link implements PortListener {
   /** When the last command came in, in milliseconds of `performance.now()`. */
   get lastUsedAt(): number {
     return this.#commands.lastAddedAt
+  }
+
+  get breaker(): Breaker {
+    if (this.#state === 'down' || this.#state === 'closed') return 'open'
+    return this.#isToldDown && this.#state !== 'up' ? 'half-open' : 'closed'
   }
 
   isUp(): boolean {
@@ -157,7 +165,7 @@ export class Link implements PortListener {
     this.#rejectAll()
     if (this.port.drop !== undefined) return this.port.drop(reason)
     clearTimeout(this.#nextProbe)
-    const pauseMs = Math.min(GREET_AGAIN_FIRST_MS * 2 ** this.#refusals++, GREET_AGAIN_LAST_MS)
+    const pauseMs = jittered(Math.min(GREET_AGAIN_FIRST_MS * 2 ** this.#refusals++, GREET_AGAIN_LAST_MS))
     this.#nextProbe = setTimeout(() => {
       // Without a connection the client's next one is greeted.
       if (this.#state === 'down' && this.port.isReady()) this.onUp()
@@ -247,15 +255,20 @@ export class Link implements PortListener {
     else this.port.drop(silence)
   }
 
-  /** Asks a silent client of the user's until it answers; what it answers to any command is noticed as well. */
+  /**
+   * Asks a silent client of the user's whether its server is back; what it answers to any command is noticed as well.
+   * One PING is enough, however long the silence, since answers come in order, unless the client gives it up by itself.
+   */
   #probe(): void {
     clearTimeout(this.#nextProbe)
     if (this.#state !== 'down' || !this.port.isReady()) return
     this.port.send(['PING']).then(
       () => this.#onAnswer(),
-      () => undefined,
+      () => {
+        if (this.#state !== 'down') return
+        this.#nextProbe = setTimeout(() => this.#probe(), jittered(this.#options.commandTimeoutMs)).unref()
+      },
     )
-    this.#nextProbe = setTimeout(() => this.#probe(), this.#options.commandTimeoutMs).unref()
   }
 
   /**

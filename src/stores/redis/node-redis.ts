@@ -1,5 +1,6 @@
 /** The port over a node-redis client that the user brought (the package `redis`, from version 5 on). */
 import type { Argument, PortListener, RedisPort, Reply, SubscriberPort } from './client.ts'
+import { jittered } from './jitter.ts'
 
 /** What of node-redis a port needs. */
 interface NodeRedisClient {
@@ -110,7 +111,7 @@ class NodeRedisSubscriber implements SubscriberPort {
     this.#listener?.onDown(reason)
     if (this.#isClosed) return
     clearTimeout(this.#retry)
-    const pauseMs = Math.min(RECONNECT_FIRST_MS * 2 ** this.#attempts++, RECONNECT_LAST_MS)
+    const pauseMs = jittered(Math.min(RECONNECT_FIRST_MS * 2 ** this.#attempts++, RECONNECT_LAST_MS))
     this.#retry = setTimeout(() => this.connect(), pauseMs).unref()
   }
 

@@ -19,6 +19,7 @@ import type {
   Lease,
   MaybePromise,
   Store,
+  StoreHealth,
   StoreListener,
   Verdict,
   Watch,
@@ -35,7 +36,7 @@ import { Mirror } from './mirror.ts'
 import { Outages } from './outages.ts'
 import { ReadBatch, type RawRead } from './read-batch.ts'
 import { ACQUIRE, EXPIRE, EXTEND, FILL, INVALIDATE, SET, SYNC } from './scripts.ts'
-import { HOLDS, StoreScripts, type StoreScriptsOptions } from './store-scripts.ts'
+import { HOLDS, StoreScripts, whyFenced, type StoreScriptsOptions } from './store-scripts.ts'
 import { Undelivered } from './undelivered.ts'
 
 /** So many different entries of no use are passed over before a lease is given up. */
@@ -44,13 +45,6 @@ const MAX_TRIES = 10
 const UNKNOWN_SERVER =
   'cannot tell whether Redis was restarted or failed over, and entries may come back that were invalidated: ' +
   "its user needs INFO (ACL +info); or say redis.onFailover: 'trust'"
-
-/** Why FILL refuses a load, by its reply. */
-const FENCED: Readonly<Record<number, string>> = {
-  [0]: 'its lease was taken by another load, a set or a delete, or has run out',
-  [-1]: 'a name it bears was invalidated meanwhile, or is on hold',
-  [-2]: 'the name it hangs on was deleted meanwhile',
-}
 
 /** A memory in front of this store. */
 export interface Tier {
@@ -250,6 +244,10 @@ export class RedisStore implements Store {
     return this.connection.ping()
   }
 
+  health(): StoreHealth {
+    return { breaker: this.connection.breaker, undelivered: this.#undelivered.waiting }
+  }
+
   listen(listener: StoreListener): void {
     this.#listener = listener
   }
@@ -261,7 +259,7 @@ export class RedisStore implements Store {
   }
 
   #fenced(id: string, reply: Reply): 'fenced' {
-    this.#listener?.onTrace?.(`a load of ${id} is refused: ${FENCED[Number(reply)] ?? 'overtaken'}`)
+    this.#listener?.onTrace?.(`a load of ${id} is refused: ${whyFenced(reply)}`)
     return 'fenced'
   }
 

@@ -12,6 +12,7 @@ import type {
   InvalidationOptions,
   Lease,
   Store,
+  StoreHealth,
   StoreListener,
   Verdict,
   Watch,
@@ -31,6 +32,9 @@ export function openShards(cluster: Cluster, options: Omit<RedisStoreOptions, 'c
   })
   return new ShardedStore(shards, () => cluster.close())
 }
+
+/** The worst first. */
+const BREAKERS = ['open', 'half-open', 'closed'] as const
 
 type Times = readonly (EntryTimes | undefined)[]
 
@@ -104,6 +108,12 @@ export class ShardedStore implements Store {
   async ping(): Promise<boolean> {
     const answers = await Promise.all(this.#shards.map((shard) => shard.ping()))
     return answers.every(Boolean)
+  }
+
+  health(): StoreHealth {
+    const all = this.#shards.map((shard) => shard.health())
+    const worst = BREAKERS.find((breaker) => all.some((one) => one.breaker === breaker))
+    return { breaker: worst!, undelivered: all.reduce((sum, one) => sum + one.undelivered, 0) }
   }
 
   listen(listener: StoreListener): void {

@@ -1,4 +1,4 @@
-/** The names of one store's keys, and how its scripts are called: what every one of them is given first. */
+/** The names of one store's keys, and how its scripts are called and answer. */
 import { hashTag } from '../../key.ts'
 import { newEpoch } from '../../token.ts'
 import type { Argument, Reply } from './client.ts'
@@ -8,6 +8,17 @@ import { GREET } from './scripts.ts'
 /** Names whose fills are refused for a while, and what is known of servers and stores: keys below the root. */
 export const HOLDS = 'h'
 const META = 'm'
+
+/** What FILL answers when it refuses a load. */
+const FENCED: Readonly<Record<number, string>> = {
+  [0]: 'its lease was taken by another load, a set or a delete, or has run out',
+  [-1]: 'a name it bears was invalidated meanwhile, or is on hold',
+  [-2]: 'the name it hangs on was deleted meanwhile',
+}
+
+export function whyFenced(reply: Reply): string {
+  return FENCED[Number(reply)] ?? 'overtaken'
+}
 
 /** Which part of the ids a store holds. */
 export interface Shard {

@@ -2,7 +2,7 @@
 import type { ConnectionOptions } from 'node:tls'
 import type { Duration } from '../duration.ts'
 
-/** A client of your own, of ioredis, iovalkey or node-redis, told by these methods. */
+/** A client of your own, of ioredis, iovalkey or node-redis, also of a cluster; told by these methods. */
 export interface RedisClient {
   sendCommand: (...args: never) => unknown
   duplicate: (...args: never) => unknown
@@ -150,7 +150,7 @@ export interface RedisConfig {
   /**
    * How long connecting may take, in seconds or with a unit, at most 24 days.
    *
-   * Default 5 s. Environment: `REDIS_SOCKET_CONNECT_TIMEOUT`. No effect with `client`.
+   * Default 5 s. Environment: `REDIS_SOCKET_CONNECT_TIMEOUT`. No effect with the `client` of one server.
    *
    * @example
    * createCache({ redis: { socketConnectTimeout: '2s' } })
@@ -159,7 +159,7 @@ export interface RedisConfig {
   /**
    * TCP keep-alive on the connections to Redis.
    *
-   * Default `true`. Environment: `REDIS_SOCKET_KEEPALIVE`. No effect with `client`.
+   * Default `true`. Environment: `REDIS_SOCKET_KEEPALIVE`. No effect with the `client` of one server.
    *
    * @example
    * createCache({ redis: { socketKeepalive: false } })
@@ -169,7 +169,7 @@ export interface RedisConfig {
    * How often a connection is asked whether its server is there and still the primary, in seconds or with a unit; no
    * answer: it is replaced. 0 is off.
    *
-   * Default 30 s. Environment: `REDIS_HEALTH_CHECK_INTERVAL`. No effect with `client`.
+   * Default 30 s. Environment: `REDIS_HEALTH_CHECK_INTERVAL`. No effect with the `client` of one server.
    *
    * @example
    * createCache({ redis: { healthCheckInterval: '1m' } })
@@ -178,7 +178,7 @@ export interface RedisConfig {
   /**
    * How many connections there may be, from 1. One serves until it is saturated, further ones open on demand.
    *
-   * Default 50. Environment: `REDIS_MAX_CONNECTIONS`. No effect with `client`.
+   * Default 50. Environment: `REDIS_MAX_CONNECTIONS`. No effect with the `client` of one server.
    *
    * @example
    * createCache({ redis: { maxConnections: 4 } })
@@ -214,7 +214,8 @@ export interface RedisConfig {
    */
   failFast?: boolean | undefined
   /**
-   * An ioredis or node-redis client of your own, never closed by the cache; what says where Redis is cannot stand beside it.
+   * A client of your own, of ioredis, iovalkey or node-redis, never closed by the cache; what says where Redis is cannot
+   * stand beside it. Of a cluster's client the nodes and the login are taken, for connections of the cache's own.
    *
    * Default: none. The `REDIS_*` variables are ignored with it.
    *

@@ -10,17 +10,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RedisConnectionError } from '../../exceptions.ts'
 import type { Breaker } from '../store.ts'
-import type { ServerOptions } from './client.ts'
+import type { ClusterPlace } from './cluster-client.ts'
 import { RedisConnection, type ConnectionBehaviour } from './connection.ts'
 import { jittered } from './jitter.ts'
 import { nameOf, readSlots, SLOTS, type Address, type SlotRange } from './slots.ts'
 
-export interface ClusterOptions extends ConnectionBehaviour {
-  /** Some of the nodes; one that answers is enough. */
-  readonly nodes: readonly Address[]
-  /** How to log in to each node. */
-  readonly login: Omit<ServerOptions, 'host' | 'port' | 'path' | 'db' | 'sentinel'>
-}
+/** Of the nodes one that answers is enough. */
+export interface ClusterOptions extends ConnectionBehaviour, ClusterPlace {}
 
 /** A node that does not say within so long who serves what is passed over. */
 const ASK_TIMEOUT_MS = 1000
@@ -235,8 +231,9 @@ export class Cluster {
 
   #connect(address: Address, behaviour: ConnectionBehaviour): RedisConnection {
     const { commandTimeoutMs, healthCheckIntervalMs, maxConnections, idleTimeoutMs } = behaviour
+    const place = this.#options.mapAddress?.(address) ?? address
     return new RedisConnection({
-      server: { ...this.#options.login, ...address, db: 0, isClusterNode: true },
+      server: { ...this.#options.login, ...place, db: 0, isClusterNode: true },
       commandTimeoutMs,
       healthCheckIntervalMs,
       maxConnections,

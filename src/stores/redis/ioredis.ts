@@ -26,6 +26,7 @@ interface IoredisClient {
     readonly keyPrefix?: string | undefined
     readonly stringNumbers?: boolean | undefined
     readonly enableAutoPipelining?: boolean | undefined
+    readonly autoResendUnfulfilledCommands?: boolean | undefined
   }
   callBuffer(name: string, args: Argument[]): Promise<unknown>
   duplicate(override: RedisOptions): Redis

@@ -6,7 +6,9 @@ import { jittered } from './jitter.ts'
 interface NodeRedisClient {
   readonly isOpen: boolean
   readonly isReady: boolean
-  readonly options?: { readonly database?: number | undefined } | undefined
+  readonly options?:
+    | { readonly database?: number | undefined; readonly disableOfflineQueue?: boolean | undefined }
+    | undefined
   sendCommand(args: readonly Argument[], options: object): Promise<unknown>
   connect(): Promise<unknown>
   on(event: string, listener: (error: Error) => void): unknown

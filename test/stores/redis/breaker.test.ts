@@ -49,7 +49,7 @@ describe.each(KINDS)('a server that falls silent under %s', (kind: Kind) => {
 
   function place(): RedisConfig {
     if (kind === 'own') return { host: server.host, port: server.port }
-    return { client: kind === 'ioredis' ? connections.ioredis(server) : connections.nodeRedis(server) }
+    return { client: connections.client(kind, server) }
   }
 
   test('is asked by the callers of one moment, once for all of them, and by nobody after them', async () => {

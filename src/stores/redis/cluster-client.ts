@@ -109,8 +109,10 @@ function placeOfIoredis({ options, startupNodes }: IoredisCluster, socket: Socke
   }
 }
 
-function placeOfNodeRedis({ _self, ...client }: NodeRedisCluster, socket: Socket): ClusterPlace {
-  const options = _self?._options ?? client._options
+function placeOfNodeRedis(client: NodeRedisCluster, socket: Socket): ClusterPlace {
+  // `withCommandOptions` makes one that inherits from the first.
+  const { _self: made = client } = client
+  const { _options: options } = made
   if (options === undefined) throw refused('a cluster client that shows its options; name the nodes in redis.cluster')
   const { rootNodes, defaults = {}, nodeAddressMap, keyPrefix } = options
   if (keyPrefix) throw refused('a cluster client without keyPrefix (that is cache.keyPrefix)', 'a keyPrefix')

@@ -161,7 +161,7 @@ describe('a client of the user', () => {
     ['a URL, which may hold a password', 'redis://:pw@localhost', 'a string'],
     ['an object of another kind', new Map(), 'an object of class Map'],
     ['a function', createClient, 'a function'],
-    ['a sentinel client of node-redis', sentinel, 'an object of class RedisSentinel'],
+    ['a sentinel client of node-redis', sentinel, 'an object of class Class'],
   ])('that is %s is refused by name', (_, client, got) => {
     expect(() => connections.over(client)).toThrow(CacheConfigurationError)
     const expected = `redis.client: expected an ioredis client or a node-redis client, got ${got}`

@@ -15,6 +15,9 @@ import type { Statistics } from './statistics.ts'
 import type { EntryTimes, InvalidationOptions } from './stores/store.ts'
 import { newToken } from './token.ts'
 
+/** How long `close()` waits for loads under way. */
+const CLOSE_GRACE_MS = 1000
+
 /**
  * A cache: functions and routes in front, a store behind. Made by `createCache`.
  *
@@ -314,11 +317,15 @@ export class CacheManager {
   }
 
   /**
-   * Closes the store and the connections it opened, for all namespaces. Calls after it reject with a `CacheException`
-   * that says so, `ping` is false, and `getOrSet` loads.
+   * Closes the store and the connections it opened, for all namespaces. Loads under way are given a second to be stored,
+   * then commands in flight another to be answered; what is not finished is given up. Calls after it reject with a
+   * `CacheException` that says so, `ping` is false, and `getOrSet` loads.
    */
-  close(): Promise<void> {
-    return this.parts.store.close()
+  async close(): Promise<void> {
+    const { loads, store } = this.parts
+    const finishing = loads.flights.finished(CLOSE_GRACE_MS)
+    if (finishing !== undefined) await finishing
+    await store.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {

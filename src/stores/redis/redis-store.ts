@@ -84,6 +84,7 @@ export class RedisStore implements Store {
   readonly #reader: EntryReader
   readonly #headers: HeaderScripts
   #listener: StoreListener | undefined
+  #isClosed = false
 
   constructor(options: RedisStoreOptions) {
     const { connection, codec, clock, decodeResponses } = options
@@ -253,6 +254,7 @@ export class RedisStore implements Store {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     this.#undelivered.close()
     await this.#coherence?.close()
     await this.connection.close()
@@ -299,6 +301,7 @@ export class RedisStore implements Store {
 
   /** From the first time that somebody waits, or keeps entries near. */
   #listenToOthers(): void {
+    if (this.#isClosed) return
     const maxStalenessMs = this.#maxStalenessMs
     this.#coherence ??= new Coherence({
       subscriber: this.connection.subscriber(),

@@ -1,45 +1,22 @@
 /** CacheManager: validates, asks the store, counts. The whole way of a hit stands in `get` and `getOrSet`. */
-import type { Clock } from './clock.ts'
-import type { CompressionAlgorithm } from './codec/compression.ts'
 import { within } from './deadline.ts'
 import { toMs, type Duration } from './duration.ts'
-import type { EntryIds } from './entry-ids.ts'
 import { freshness, isDueEarly } from './entry.ts'
+import type { CacheParts, Health } from './cache-parts.ts'
 import { describe } from './exceptions.ts'
 import type { CacheEventListener, CacheEventName } from './events.ts'
 import { draftOf, FillToken } from './fill-token.ts'
 import { assertKey, assertNamespace, assertTag, entryId, EVERYTHING, idsOf, tagStamp } from './key.ts'
 import type { LoadContext, LoadRequest } from './load-request.ts'
-import type { Loads } from './load.ts'
 import { handOut, valueOf } from './loaded.ts'
 import { assertList, assertOptions, invalidationOf, loadSettingsOf, stampsOf } from './options.ts'
-import type { CallKind, GetOrSetOptions, InvalidateOptions, KeyOptions, SetOptions, TtlLimits } from './options.ts'
+import type { CallKind, GetOrSetOptions, InvalidateOptions, KeyOptions, SetOptions } from './options.ts'
 import type { Statistics } from './statistics.ts'
-import type { ClusterConnection } from './stores/redis/cluster-connection.ts'
-import type { RedisConnection } from './stores/redis/connection.ts'
-import type { EntryTimes, InvalidationOptions, Store } from './stores/store.ts'
-import type { Telemetry } from './telemetry.ts'
+import type { EntryTimes, InvalidationOptions } from './stores/store.ts'
 import { newToken } from './token.ts'
 
-/** What all views of one cache share. */
-export interface CacheParts extends TtlLimits {
-  readonly store: Store
-  readonly loads: Loads
-  readonly ids: EntryIds
-  readonly telemetry: Telemetry
-  readonly clock: Clock
-  readonly leaseMs: number
-  /** How long the store may take for one call that asks it more than once. */
-  readonly storeMs: number
-  /** A fault of the store rejects `getOrSet`; otherwise it loads. */
-  readonly isStrict: boolean
-  /** Absent without Redis. */
-  readonly connection: RedisConnection | ClusterConnection | undefined
-  readonly keyPrefix: string
-  readonly environment: string
-  /** How adapters compress what they store by themselves; without an `algorithm` they do not. */
-  readonly compression: { readonly algorithm: CompressionAlgorithm | undefined; readonly thresholdBytes: number }
-}
+/** How long `close()` waits for loads under way. */
+const CLOSE_GRACE_MS = 1000
 
 /**
  * A cache: functions and routes in front, a store behind. Made by `createCache`.
@@ -282,6 +259,19 @@ export class CacheManager {
     return new CacheManager(this.parts, name)
   }
 
+  /**
+   * Resolves at once; with `redis.failFast` when Redis has answered, which an application may wait for before it starts.
+   * `setupCache` does so before the application listens.
+   *
+   * @throws {RedisConnectionError} with `redis.failFast`, if Redis cannot be reached; it names host and port
+   * @example
+   * await cache.ready()
+   */
+  async ready(): Promise<void> {
+    const { connection, failFast } = this.parts
+    if (failFast) await connection?.reach()
+  }
+
   /** True if the store answers. Never throws. */
   async ping(): Promise<boolean> {
     try {
@@ -289,6 +279,19 @@ export class CacheManager {
     } catch {
       return false
     }
+  }
+
+  /**
+   * Whether the store answers, how long that took, and how it stands with Redis. Never throws.
+   *
+   * @example
+   * const { ok, latencyMs, breaker, undelivered } = await cache.health()
+   */
+  async health(): Promise<Health> {
+    const askedAt = performance.now()
+    const ok = await this.ping()
+    const latencyMs = Math.round((performance.now() - askedAt) * 1000) / 1000
+    return { ok, ...(ok && { latencyMs }), ...this.parts.store.health?.() }
   }
 
   /** What this process has counted since it made the cache or reset its statistics. */
@@ -312,11 +315,15 @@ export class CacheManager {
   }
 
   /**
-   * Closes the store and the connections it opened, for all namespaces. Calls after it reject with a `CacheException`
-   * that says so, `ping` is false, and `getOrSet` loads.
+   * Closes the store and the connections it opened, for all namespaces. Loads under way are given a second to be stored,
+   * then commands in flight another to be answered; what is not finished is given up. Calls after it reject with a
+   * `CacheException` that says so, `ping` is false, and `getOrSet` loads.
    */
-  close(): Promise<void> {
-    return this.parts.store.close()
+  async close(): Promise<void> {
+    const { loads, store } = this.parts
+    const finishing = loads.flights.finished(CLOSE_GRACE_MS)
+    if (finishing !== undefined) await finishing
+    await store.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -11,9 +11,12 @@ import { Loads } from './load.ts'
 import { Counters } from './statistics.ts'
 import { EntryTable } from './stores/entry-table.ts'
 import { MemoryStore } from './stores/memory.ts'
+import type { ServerOptions } from './stores/redis/client.ts'
+import { isClusterClient, placeOf, type ClusterPlace } from './stores/redis/cluster-client.ts'
 import { ClusterConnection } from './stores/redis/cluster-connection.ts'
 import { Cluster } from './stores/redis/cluster.ts'
-import { RedisConnection, type ConnectionOptions } from './stores/redis/connection.ts'
+import { RedisConnection } from './stores/redis/connection.ts'
+import { hazardsOf } from './stores/redis/hazards.ts'
 import { RedisStore, type RedisStoreOptions } from './stores/redis/redis-store.ts'
 import { openShards } from './stores/redis/sharded-store.ts'
 import type { Store } from './stores/store.ts'
@@ -44,7 +47,8 @@ function tellOnce(message: string, log: (message: string) => void): void {
 export function createCache(config?: ApplicationConfig): CacheManager {
   const resolved = loadConfig(process.env, config)
   const { cache, clock, logger } = resolved
-  for (const hint of provenanceOf(resolved).hints) tellOnce(hint, (message) => logger.warn(message))
+  const hints = [...provenanceOf(resolved).hints, ...hazardsOf(resolved.redis?.client)]
+  for (const hint of hints) tellOnce(hint, (message) => logger.warn(message))
   const maxTtlMs = cache.maxTtl * 1000
   const connected = resolved.redis && connect(resolved.redis)
   const store = resolved.store ?? makeStore(resolved, connected)
@@ -76,6 +80,7 @@ export function createCache(config?: ApplicationConfig): CacheManager {
     storeMs,
     isStrict,
     connection: connected?.connection,
+    failFast: resolved.redis?.failFast === true,
     keyPrefix,
     environment,
     compression: { algorithm, thresholdBytes },
@@ -106,16 +111,20 @@ interface Connected {
 }
 
 function connect(redis: ResolvedRedisConfig): Connected {
-  const options = connectionOptions(redis)
-  const { server, ...behaviour } = options
-  if (redis.client === undefined && redis.cluster !== undefined && server !== undefined) {
-    const cluster = new Cluster({ ...behaviour, nodes: redis.cluster, login: server })
+  const behaviour = {
+    commandTimeoutMs: redis.socketTimeout * 1000,
+    healthCheckIntervalMs: redis.healthCheckInterval * 1000,
+    maxConnections: redis.maxConnections,
+  }
+  const place = placeIn(redis)
+  if ('nodes' in place) {
+    const cluster = new Cluster({ ...behaviour, ...place })
     return {
       connection: new ClusterConnection(cluster),
       store: (storeOptions) => openShards(cluster, storeOptions),
     }
   }
-  const connection = new RedisConnection(options)
+  const connection = new RedisConnection({ ...behaviour, ...place })
   return { connection, store: (storeOptions) => new RedisStore({ ...storeOptions, connection }) }
 }
 
@@ -129,17 +138,15 @@ function makeCodec(cache: Config['cache']): Codec {
   return new Codec({ ...(compressionEnabled && { compression: { algorithm, thresholdBytes } }), signingKey })
 }
 
-function connectionOptions(redis: ResolvedRedisConfig): ConnectionOptions {
-  const behaviour = {
-    commandTimeoutMs: redis.socketTimeout * 1000,
-    healthCheckIntervalMs: redis.healthCheckInterval * 1000,
-    maxConnections: redis.maxConnections,
+/** A cluster, one server, or a client of one that the user brought. */
+function placeIn(redis: ResolvedRedisConfig): ClusterPlace | { server: ServerOptions } | { client: unknown } {
+  const socket = { keepAlive: redis.socketKeepalive, connectTimeoutMs: redis.socketConnectTimeout * 1000 }
+  if (redis.client !== undefined) {
+    return isClusterClient(redis.client) ? placeOf(redis.client, socket) : { client: redis.client }
   }
-  if (redis.client !== undefined) return { ...behaviour, client: redis.client }
-  const { host, port, path, sentinel, db, username, password, ssl, socketKeepalive, socketConnectTimeout } = redis
-  const login = { username, password, ssl, keepAlive: socketKeepalive, connectTimeoutMs: socketConnectTimeout * 1000 }
-  const server = { host, port, path, sentinel, db, ...login }
-  return { ...behaviour, server }
+  const { host, port, path, sentinel, db, username, password, ssl, cluster } = redis
+  const login = { username, password, ssl, ...socket }
+  return cluster === undefined ? { server: { host, port, path, sentinel, db, ...login } } : { nodes: cluster, login }
 }
 
 function listen(store: Store, telemetry: Telemetry, trace: ((what: string) => void) | undefined): void {

@@ -14,6 +14,8 @@ export interface Patience {
   readonly late: () => Error
   /** Whether the load may go on then, though nobody waits for it: for those who come next. */
   readonly mayGoOn: boolean
+  /** It is behind everybody's back: the process may end meanwhile. */
+  readonly isBehind?: boolean
 }
 
 /** Beyond it a timer of Node fires at once. */
@@ -64,7 +66,7 @@ export class Flight<T, O> {
    *
    * @throws what `late` makes when the time is over; the signal's reason when it aborts
    */
-  wait<R>(promise: Promise<R>, { signal, until, late, mayGoOn }: Patience): Promise<R> {
+  wait<R>(promise: Promise<R>, { signal, until, late, mayGoOn, isBehind = false }: Patience): Promise<R> {
     this.#waiting++
     if (until === Infinity && signal === undefined) return promise
     return new Promise<R>((resolve, reject) => {
@@ -77,6 +79,7 @@ export class Flight<T, O> {
       const onLate = (): void => leave(late(), !mayGoOn)
       const leftMs = Math.min(until - performance.now(), MAX_TIMER_MS)
       const timer = until === Infinity ? undefined : setTimeout(onLate, leftMs)
+      if (isBehind) timer?.unref()
       signal?.addEventListener('abort', onAbort, { once: true })
       const settle = (): void => {
         clearTimeout(timer)
@@ -96,6 +99,28 @@ export class Flight<T, O> {
 /** The flights that may be joined, by id. */
 export class Flights<T, O> {
   readonly #flights = new Map<string, Flight<T, O>>()
+  /** Whoever may join them: the store has not been told of their end, or has not confirmed it. */
+  readonly #unfinished = new Set<Flight<T, O>>()
+
+  /** Counts it among those that `finished` waits for. */
+  track(flight: Flight<T, O>): void {
+    this.#unfinished.add(flight)
+    const finish = (): void => void this.#unfinished.delete(flight)
+    flight.outcome.then(finish, finish)
+  }
+
+  /** Resolves when those under way have ended, and after `graceMs`; undefined: there are none that anybody waits for. */
+  finished(graceMs: number): Promise<void> | undefined {
+    const left = [...this.#unfinished].filter((flight) => !flight.isAbandoned)
+    if (left.length === 0) return undefined
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, graceMs)
+      void Promise.allSettled(left.map(({ outcome }) => outcome)).then(() => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+  }
 
   get(id: string): Flight<T, O> | undefined {
     return this.#flights.get(id)

@@ -1,6 +1,7 @@
 /** tidemark: the cache in front of slow endpoints and functions. */
 export { createCache } from './create-cache.ts'
 export { CacheManager } from './cache-manager.ts'
+export type { Health } from './cache-parts.ts'
 export { cached, cacheBusting } from './cached.ts'
 export type { CachedOptions, CacheBustingOptions, KeyFunction } from './cached-options.ts'
 export type { FunctionDecorator, NamesFunction } from './decorator.ts'
@@ -14,16 +15,9 @@ export { doctor } from './doctor/doctor.ts'
 export type { Finding } from './doctor/doctor.ts'
 
 export { loadConfig } from './config/load-config.ts'
-export type {
-  ApplicationConfig,
-  CacheConfig,
-  Logger,
-  MemoryConfig,
-  NodeAddress,
-  RedisClient,
-  RedisConfig,
-  SentinelConfig,
-} from './config/application-config.ts'
+export type { ApplicationConfig, Logger } from './config/application-config.ts'
+export type { CacheConfig, L1Config, MemoryConfig } from './config/cache-config.ts'
+export type { NodeAddress, RedisClient, RedisConfig, SentinelConfig } from './config/redis-config.ts'
 export type { Config } from './config/config.ts'
 export type { Bytes } from './config/bytes.ts'
 export type { Duration } from './duration.ts'
@@ -50,11 +44,13 @@ export type { MemoryStoreOptions } from './stores/memory.ts'
 export type {
   Acquired,
   AcquireOptions,
+  Breaker,
   EntryTimes,
   Lease,
   MaybePromise,
   Parent,
   Store,
+  StoreHealth,
   StoreListener,
   Verdict,
 } from './stores/store.ts'

@@ -114,7 +114,7 @@ export class Loads {
     const ms = Math.max(this.#options.waitMs, 2 * (found?.loadMs ?? 0))
     const late = (): Error =>
       new LoadTimeoutError(`no refresh of ${JSON.stringify(key)} within ${ms} ms`, { key, namespace })
-    return { signal: undefined, until: performance.now() + ms, late, mayGoOn: false }
+    return { signal: undefined, until: performance.now() + ms, late, mayGoOn: false, isBehind: true }
   }
 
   async #ask(request: LoadRequest, patience: Patience): Promise<Loaded> {
@@ -177,6 +177,7 @@ export class Loads {
       onAbandoned: close,
     })
     if (request.isAlone !== true) this.flights.add(request.id, flight)
+    this.flights.track(flight)
     return flight
   }
 

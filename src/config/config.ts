@@ -2,7 +2,8 @@
 import type { ConnectionOptions } from 'node:tls'
 import type { Clock } from '../clock.ts'
 import type { Store } from '../stores/store.ts'
-import type { Logger, RedisClient } from './application-config.ts'
+import type { Logger } from './application-config.ts'
+import type { RedisClient } from './redis-config.ts'
 
 /** What `loadConfig` returns. It is accepted wherever an `ApplicationConfig` is, and then taken as it is. */
 export interface Config {
@@ -66,6 +67,7 @@ interface RedisBehaviour {
   readonly maxConnections: number
   readonly decodeResponses: boolean
   readonly onFailover: 'invalidate' | 'trust'
+  readonly failFast: boolean
 }
 
 /** How the cache behaves. */

@@ -29,6 +29,7 @@ export const VARIABLES: Readonly<Record<string, Exclude<FieldPath, CodeOnly>>> =
   REDIS_MAX_CONNECTIONS: 'redis.maxConnections',
   REDIS_DECODE_RESPONSES: 'redis.decodeResponses',
   REDIS_ON_FAILOVER: 'redis.onFailover',
+  REDIS_FAIL_FAST: 'redis.failFast',
   CACHE_DEFAULT_TTL: 'cache.defaultTtl',
   CACHE_MAX_TTL: 'cache.maxTtl',
   CACHE_KEY_PREFIX: 'cache.keyPrefix',

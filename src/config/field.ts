@@ -130,11 +130,16 @@ export function choice<Choice extends string>(
   return { expected, default: choices[0], parse, fromText: asIs, secret: false }
 }
 
+/** What must be there: options and methods that may be absent tell nothing. */
+type RequiredNames<Type> = {
+  [Name in keyof Type]-?: object extends Pick<Type, Name> ? never : Name
+}[keyof Type]
+
 /** An object told by its methods; it comes from code, no variable can hold it. */
 export function object<Type extends object, Default extends Type | undefined>(
   byDefault: Default,
   what: string,
-  methods: Readonly<Record<keyof Type, true>>,
+  methods: Readonly<Record<RequiredNames<Type>, true>>,
 ): FieldOf<Type, Type | Default> {
   const names = Object.keys(methods)
   const parse = (value: unknown): Type | undefined => (hasMethods(value, names) ? (value as Type) : undefined)

@@ -4,17 +4,8 @@ import type { ConnectionOptions } from 'node:tls'
 import { systemClock, type Clock } from '../clock.ts'
 import type { Duration } from '../duration.ts'
 import type { Store } from '../stores/store.ts'
-import type {
-  ApplicationConfig,
-  CacheConfig,
-  L1Config,
-  Logger,
-  MemoryConfig,
-  NodeAddress,
-  RedisClient,
-  RedisConfig,
-  SentinelConfig,
-} from './application-config.ts'
+import type { ApplicationConfig, Logger } from './application-config.ts'
+import type { CacheConfig, L1Config, MemoryConfig } from './cache-config.ts'
 import type {
   Config,
   RedisConnectionConfig,
@@ -42,6 +33,7 @@ import {
   type FieldOf,
   type FieldTree,
 } from './field.ts'
+import type { NodeAddress, RedisClient, RedisConfig, SentinelConfig } from './redis-config.ts'
 import { isHost, parseNode, parseRedisUrl, REDIS_URL_FORMAT, type RedisUrlParts } from './redis-url.ts'
 
 /** A field for each option of `In`, of exactly its type, that resolves to the field of the same name in `Out`. */
@@ -154,6 +146,7 @@ export const SCHEMA: Schema = {
     maxConnections: integer(50, 1),
     decodeResponses: flag(true),
     onFailover: choice(['invalidate', 'trust']),
+    failFast: flag(false),
     client: object<RedisClient, undefined>(undefined, 'an ioredis or node-redis client', {
       sendCommand: true,
       duplicate: true,

@@ -35,6 +35,9 @@ try('DEL', s, z, h)
 return refused
 `)
 
+/** Before Redis 7 there is none, which is no fault of the user's rights. */
+const NO_MESSAGES = /^SPUBLISH: .*unknown/i
+
 /** Where a server may be asked to put something. */
 export interface Place {
   readonly keyPrefix: string
@@ -64,6 +67,11 @@ export async function examineRights(
     refused.push((error as Error).message)
   }
   if (refused.length === 0) return { check, level: 'ok', found: 'all that tidemark does is allowed' }
+  if (refused.every((one) => NO_MESSAGES.test(one))) {
+    const remedy =
+      'Redis 7, and SPUBLISH not renamed: without messages of slots cache.l1 serves nothing and waiters poll'
+    return { check, level: 'warning', found: 'there is no SPUBLISH', remedy }
+  }
   const remedy = 'allow them to this user on keys and channels of the prefix (docs/redis.md has the whole line)'
   return { check, level: 'problem', found: refused.join('; '), remedy }
 }

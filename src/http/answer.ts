@@ -2,7 +2,7 @@
  * What a client is sent of a hit: a 304 if it has the response already, a part of it, or all of it in the coding that it
  * can read. Everything is made from the stored bytes, and nothing of it twice.
  */
-import type { CacheParts } from '../cache-manager.ts'
+import type { CacheParts } from '../cache-parts.ts'
 import { compress, decompress } from '../codec/compression.ts'
 import { CacheDecompressionError } from '../exceptions.ts'
 import type { MaybePromise } from '../stores/store.ts'

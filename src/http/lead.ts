@@ -1,5 +1,5 @@
 /** The right, and the duty, to run the handler: `finish` with what it made, `confirm` what was stored, or `drop`. */
-import type { CacheParts } from '../cache-manager.ts'
+import type { CacheParts } from '../cache-parts.ts'
 import type { Clock } from '../clock.ts'
 import type { LoadControl } from '../load-request.ts'
 import type { MaybePromise } from '../stores/store.ts'

@@ -1,5 +1,5 @@
 /** The bytes to store of a response: with `cache.compressionEnabled`, and if it is of use, the body compressed. */
-import type { CacheParts } from '../cache-manager.ts'
+import type { CacheParts } from '../cache-parts.ts'
 import { compress } from '../codec/compression.ts'
 import type { MaybePromise } from '../stores/store.ts'
 import { codingOf, isEncodable } from './encoding.ts'

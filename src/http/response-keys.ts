@@ -2,7 +2,7 @@
  * The keys of requests that came before: to make one takes as long as all else in a hit. Remembered are those that
  * follow from scheme, host and URL, or from scheme, host and name, alone.
  */
-import type { CacheParts } from '../cache-manager.ts'
+import type { CacheParts } from '../cache-parts.ts'
 import { Memo } from '../memo.ts'
 import { mayVary, responseKey, type ResponseKey } from './key.ts'
 import type { CacheableRequest } from './message.ts'

@@ -71,8 +71,8 @@ export function stats(cache: CacheManager): ManagementAnswer {
 }
 
 export async function ping(cache: CacheManager): Promise<ManagementAnswer> {
-  const ok = await cache.ping()
-  return { status: ok ? 200 : 503, body: { ok } }
+  const health = await cache.health()
+  return { status: health.ok ? 200 : 503, body: health }
 }
 
 /** Clears one namespace, or everything of this cache. Redis out of reach is an answer, not a failure of the route. */

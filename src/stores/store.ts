@@ -103,6 +103,20 @@ export interface StoreListener {
   onTrace?(what: string): void
 }
 
+/**
+ * What becomes of calls to a server. `closed`: they go out. `open`: they are refused at once, because it was lost, silent
+ * or refused us. `half-open`: it is being tried again, and they wait for what comes of it.
+ */
+export type Breaker = 'closed' | 'half-open' | 'open'
+
+/** How a store stands with the server behind it. */
+export interface StoreHealth {
+  /** Of several servers, that of the one that is worst off. */
+  readonly breaker: Breaker
+  /** Calls of `remove` and `invalidate` that rejected and wait to be delivered; of several shards, in each of them. */
+  readonly undelivered: number
+}
+
 export interface Store {
   /** The valid entry under `id`, if it is there; with a parent only if it hangs on the parent that is there now. */
   read(id: string, parentId?: string): MaybePromise<Entry | undefined>
@@ -135,6 +149,8 @@ export interface Store {
   watch(id: string): Watch
   /** True if the store answers. Never rejects. */
   ping(): MaybePromise<boolean>
+  /** How it stands with its server. A store without one has no such method. Never throws. */
+  health?(): StoreHealth
   /** Who is told of evictions, faults and bytes; one listener, the last. */
   listen(listener: StoreListener): void
   /** From then on what is asked of it fails with a `CacheException` that says so, and `ping` is false. */

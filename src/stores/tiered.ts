@@ -20,13 +20,14 @@ import type {
   InvalidationOptions,
   Lease,
   Store,
+  StoreHealth,
   StoreListener,
   Verdict,
   Watch,
 } from './store.ts'
 
 /** Redis as one store, or as the shards of a cluster. */
-export type FarStore = Pick<RedisStore, keyof Store | 'follow' | 'judge'>
+export type FarStore = Pick<RedisStore, keyof Store | 'health' | 'follow' | 'judge'>
 
 export interface TieredStoreOptions {
   readonly near: EntryTable
@@ -140,6 +141,10 @@ export class TieredStore implements Store {
 
   ping(): Promise<boolean> {
     return this.#far.ping()
+  }
+
+  health(): StoreHealth {
+    return this.#far.health()
   }
 
   listen(listener: StoreListener): void {

@@ -87,6 +87,7 @@ describe('a value out of range or of the wrong type is refused', () => {
     ['redis.maxConnections', [0, 1.5]],
     ['redis.decodeResponses', ['true', 0]],
     ['redis.onFailover', ['ignore', true]],
+    ['redis.failFast', ['true', 1]],
     ['cache.defaultTtl', [0, -1, '1x', '5', 0.0001, '36501d']],
     ['cache.maxTtl', [0, '0s']],
     ['cache.keyPrefix', ['', 'a{b', '}', '\uD800', 1]],

@@ -53,6 +53,7 @@ describe('what is in force', () => {
       maxConnections: 50,
       decodeResponses: true,
       onFailover: 'invalidate',
+      failFast: false,
     })
   })
 
@@ -210,6 +211,7 @@ describe('a client of your own', () => {
     expect(Object.keys(redis ?? {}).toSorted()).toEqual([
       'client',
       'decodeResponses',
+      'failFast',
       'healthCheckInterval',
       'maxConnections',
       'onFailover',

@@ -21,6 +21,7 @@ export const ROWS: readonly (readonly string[])[] = [
   // 4 core
   ['create-cache.ts'],
   ['cache-manager.ts'],
+  ['cache-parts.ts'],
   ['load.ts', 'fill-token.ts'],
   ['loading.ts', 'debug-log.ts'],
   ['load-request.ts', 'joining.ts'],

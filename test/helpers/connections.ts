@@ -1,11 +1,12 @@
 /** Connections over each kind of client, to the same server, with deadlines that suit tests. */
 import { Redis, type RedisOptions } from 'ioredis'
+import { Redis as Valkey } from 'iovalkey'
 import { createClient } from 'redis'
 import type { ServerOptions } from '../../src/stores/redis/client.ts'
 import { RedisConnection } from '../../src/stores/redis/connection.ts'
 
-/** Our own client, and those a user may bring. */
-export const KINDS = ['own', 'ioredis', 'node-redis'] as const
+/** Our own client, and those a user may bring; iovalkey is a fork of ioredis, under the same port. */
+export const KINDS = ['own', 'ioredis', 'iovalkey', 'node-redis'] as const
 export type Kind = (typeof KINDS)[number]
 
 interface Address {
@@ -38,7 +39,13 @@ export class Connections {
 
   of(kind: Kind, address: Address, behaviour: Behaviour = {}): RedisConnection {
     if (kind === 'own') return this.own(address, behaviour)
-    return this.over(kind === 'ioredis' ? this.ioredis(address) : this.nodeRedis(address), behaviour)
+    return this.over(this.client(kind, address), behaviour)
+  }
+
+  /** A user's client. */
+  client(kind: Exclude<Kind, 'own'>, address: Address): Redis | Valkey | ReturnType<typeof createClient> {
+    if (kind === 'node-redis') return this.nodeRedis(address)
+    return kind === 'ioredis' ? this.ioredis(address) : this.iovalkey(address)
   }
 
   /** A user's ioredis client as it comes, but for quicker retries. */
@@ -46,6 +53,13 @@ export class Connections {
     const client = new Redis({ host, port, lazyConnect: true, retryStrategy: () => 20, ...options })
     this.#closers.push(() => client.disconnect())
     // After ours has gone.
+    client.on('error', () => undefined)
+    return client
+  }
+
+  iovalkey({ host, port }: Address): Valkey {
+    const client = new Valkey({ host, port, lazyConnect: true, retryStrategy: () => 20 })
+    this.#closers.push(() => client.disconnect())
     client.on('error', () => undefined)
     return client
   }

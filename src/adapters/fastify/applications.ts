@@ -7,7 +7,8 @@
  * they are this one again, which is what a shared cache is for.
  */
 import type { FastifyInstance } from 'fastify'
-import type { CacheManager, CacheParts } from '../../cache-manager.ts'
+import type { CacheManager } from '../../cache-manager.ts'
+import type { CacheParts } from '../../cache-parts.ts'
 import { CacheConfigurationError } from '../../exceptions.ts'
 import type { RoutePolicy } from '../../http/route-policy.ts'
 

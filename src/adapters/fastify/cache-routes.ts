@@ -37,6 +37,19 @@ export interface CacheRoutesOptions {
 }
 
 const OK = { type: 'object', properties: { ok: { type: 'boolean' } } }
+const HEALTH = {
+  type: 'object',
+  properties: {
+    ok: { type: 'boolean' },
+    latencyMs: { type: 'number', description: 'milliseconds until the store answered; absent if it did not' },
+    breaker: {
+      type: 'string',
+      enum: ['closed', 'half-open', 'open'],
+      description: 'with Redis: whether commands go out (closed), wait for an attempt, or are refused at once (open)',
+    },
+    undelivered: { type: 'integer', description: 'with Redis: invalidations that wait to be delivered' },
+  },
+}
 const NOT_CLEARED = {
   type: 'object',
   properties: {
@@ -108,7 +121,7 @@ export function addCacheRoutes(
   )
   app.get(
     `${prefix}/ping`,
-    { onRequest: looking, schema: described('Does the store answer?', { response: { 200: OK, 503: OK } }) },
+    { onRequest: looking, schema: described('Does the store answer?', { response: { 200: HEALTH, 503: HEALTH } }) },
     async (_request, reply) => send(reply, await ping(cache)),
   )
   app.delete<{ Querystring: { namespace?: string } }>(

@@ -29,7 +29,8 @@ import { announceCache, claim } from './unclaimed.ts'
 /**
  * Puts a cache in front of an application: its own, made from a configuration and closed with the application, or a
  * manager of yours, which is not. A cache of its own logs to `app.log`, unless the configuration names a logger. Routes
- * registered after it may be `cached`, `cacheBusting` and `rateLimit`ed.
+ * registered after it may be `cached`, `cacheBusting` and `rateLimit`ed. With `redis.failFast` the application does not
+ * become ready, and so does not listen, if Redis cannot be reached.
  *
  * @throws {CacheConfigurationError} that lists everything that is wrong with the configuration
  * @example
@@ -51,6 +52,7 @@ export function setupCache(
     invalidateBeside(app.server, route)
     serve(this, { cache, name }, route)
   })
+  app.addHook('onReady', () => cache.ready())
   app.addHook('onClose', async () => releaseEntries(cache, app.server))
   if (!isManager) app.addHook('onClose', () => cache.close())
   return cache

@@ -15,7 +15,8 @@ import type {
   RouteGenericInterface,
   RouteOptions,
 } from 'fastify'
-import type { CacheManager, CacheParts } from '../../cache-manager.ts'
+import type { CacheManager } from '../../cache-manager.ts'
+import type { CacheParts } from '../../cache-parts.ts'
 import {
   CacheConfigurationError,
   CacheKeyError,

@@ -31,11 +31,20 @@ export class ClusterConnection {
     )
   }
 
+  /**
+   * Resolves when every node that serves slots has answered.
+   *
+   * @throws {RedisConnectionError} if one of them does not, within the deadline
+   */
+  async reach(): Promise<void> {
+    const asking = this.servers().then((servers) => Promise.all(servers.map((server) => server.reach())))
+    await within(asking, { since: performance.now(), budgetMs: this.#cluster.commandTimeoutMs })
+  }
+
   /** True if every node that serves slots answers within the deadline. Never rejects. */
   ping(): Promise<boolean> {
-    const asking = this.servers().then((servers) => Promise.all(servers.map((server) => server.ping())))
-    return within(asking, { since: performance.now(), budgetMs: this.#cluster.commandTimeoutMs }).then(
-      (answers) => answers.every(Boolean),
+    return this.reach().then(
+      () => true,
       () => false,
     )
   }

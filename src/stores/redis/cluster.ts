@@ -9,16 +9,14 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RedisConnectionError } from '../../exceptions.ts'
-import type { ServerOptions } from './client.ts'
+import type { Breaker } from '../store.ts'
+import type { ClusterPlace } from './cluster-client.ts'
 import { RedisConnection, type ConnectionBehaviour } from './connection.ts'
+import { jittered } from './jitter.ts'
 import { nameOf, readSlots, SLOTS, type Address, type SlotRange } from './slots.ts'
 
-export interface ClusterOptions extends ConnectionBehaviour {
-  /** Some of the nodes; one that answers is enough. */
-  readonly nodes: readonly Address[]
-  /** How to log in to each node. */
-  readonly login: Omit<ServerOptions, 'host' | 'port' | 'path' | 'db' | 'sentinel'>
-}
+/** Of the nodes one that answers is enough. */
+export interface ClusterOptions extends ConnectionBehaviour, ClusterPlace {}
 
 /** A node that does not say within so long who serves what is passed over. */
 const ASK_TIMEOUT_MS = 1000
@@ -41,6 +39,8 @@ export class Cluster {
   #askAgain: NodeJS.Timeout | undefined
   #doubts = 0
   #doubtedAt = -Infinity
+  /** Nobody says who serves what: it is asked in the background, and until somebody does so nobody waits for it. */
+  #outage: RedisConnectionError | undefined
   #isClosed = false
 
   /** It connects with the first command. */
@@ -53,6 +53,11 @@ export class Cluster {
     return this.#options.commandTimeoutMs
   }
 
+  /** How it stands with finding the nodes; each node's connection has a breaker of its own. */
+  get breaker(): Breaker {
+    return this.#outage === undefined && !this.#isClosed ? 'closed' : 'open'
+  }
+
   /** Who serves a slot, as far as is known. */
   ownerOf(slot: number): RedisConnection | undefined {
     return this.#owners[slot]
@@ -61,14 +66,14 @@ export class Cluster {
   /**
    * Who serves a slot; asks if it is not known.
    *
-   * @throws {RedisConnectionError} if no node answers, or none serves the slot
+   * @throws {RedisConnectionError} if no node answers, or none serves the slot; at once while that is known
    */
   async locate(slot: number): Promise<RedisConnection> {
-    if (this.#owners[slot] === undefined) await this.#ask()
+    if (this.#owners[slot] === undefined && this.#outage === undefined) await this.#ask()
     const owner = this.#owners[slot]
     if (owner !== undefined) return owner
     this.doubt()
-    throw new RedisConnectionError(`no node of the Redis Cluster serves slot ${slot}`)
+    throw this.#outage ?? new RedisConnectionError(`no node of the Redis Cluster serves slot ${slot}`)
   }
 
   /** The connection to a node; where a redirection leads. */
@@ -115,10 +120,10 @@ export class Cluster {
         // Nobody answers: that is as good as no news.
         .catch(() => undefined)
         .then(() => this.#askSilent())
+        .then(() => this.#outage !== undefined && this.doubt())
         .catch(() => undefined)
     }
-    // Half of it is chance, so that many processes do not ask at once.
-    this.#askAgain = setTimeout(again, ceilingMs * (0.5 + Math.random() / 2)).unref()
+    this.#askAgain = setTimeout(again, jittered(ceilingMs)).unref()
   }
 
   /** Be told when slots have got another owner. */
@@ -160,7 +165,8 @@ export class Cluster {
       }
     }
     const why = cause instanceof Error ? `: ${cause.message}` : ''
-    throw new RedisConnectionError(`no node of the Redis Cluster says who serves what${why}`, { cause })
+    this.#outage = new RedisConnectionError(`no node of the Redis Cluster says who serves what${why}`, { cause })
+    throw this.#outage
   }
 
   /** Those who are known, beginning with any of them, then those who are configured. */
@@ -183,6 +189,7 @@ export class Cluster {
 
   #adopt(ranges: readonly SlotRange[]): void {
     if (this.#isClosed) return
+    this.#outage = undefined
     const before = this.#owners
     this.#owners = Array.from({ length: SLOTS })
     for (const { first, last, master } of ranges) this.#owners.fill(this.node(master), first, last + 1)
@@ -224,8 +231,9 @@ export class Cluster {
 
   #connect(address: Address, behaviour: ConnectionBehaviour): RedisConnection {
     const { commandTimeoutMs, healthCheckIntervalMs, maxConnections, idleTimeoutMs } = behaviour
+    const place = this.#options.mapAddress?.(address) ?? address
     return new RedisConnection({
-      server: { ...this.#options.login, ...address, db: 0, isClusterNode: true },
+      server: { ...this.#options.login, ...place, db: 0, isClusterNode: true },
       commandTimeoutMs,
       healthCheckIntervalMs,
       maxConnections,

@@ -43,6 +43,8 @@ export class Coherence implements ChannelListener {
   #isCaughtUp = false
   /** Counts doubts, so that a sync that began before one does not end it. */
   #doubts = 0
+  #again: NodeJS.Timeout | undefined
+  #isClosed = false
 
   constructor(options: CoherenceOptions) {
     this.#options = options
@@ -88,6 +90,8 @@ export class Coherence implements ChannelListener {
   }
 
   close(): Promise<void> {
+    this.#isClosed = true
+    clearTimeout(this.#again)
     return this.#options.subscriber.leave(this.#options.channel, this)
   }
 
@@ -105,7 +109,8 @@ export class Coherence implements ChannelListener {
       },
       () => {
         // Redis does not answer: the loss of the subscription, or the next message that does not fit, tries again.
-        if (doubt === this.#doubts) setTimeout(() => doubt === this.#doubts && this.doubt(), SLOWEST_BEAT_MS).unref()
+        if (doubt !== this.#doubts || this.#isClosed) return
+        this.#again = setTimeout(() => doubt === this.#doubts && this.doubt(), SLOWEST_BEAT_MS).unref()
       },
     )
   }

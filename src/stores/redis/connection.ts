@@ -9,6 +9,7 @@
  */
 import { createHash } from 'node:crypto'
 import { RedisReplyError } from '../../exceptions.ts'
+import type { Breaker } from '../store.ts'
 import type { Argument, RedisPort, Reply, ServerOptions } from './client.ts'
 import { openIoredis } from './ioredis.ts'
 import { Link, type Greeting, type LinkOptions, type LinkWatcher } from './link.ts'
@@ -37,7 +38,7 @@ export interface ConnectionBehaviour {
 /** What a store asks of its connection: to one server, or to whichever node of a cluster serves the store's slot. */
 export type StoreConnection = Pick<
   RedisConnection,
-  'name' | 'send' | 'run' | 'ping' | 'greet' | 'watch' | 'db' | 'commandTimeoutMs' | 'close'
+  'name' | 'send' | 'run' | 'ping' | 'breaker' | 'greet' | 'watch' | 'db' | 'commandTimeoutMs' | 'close'
 > & { subscriber(): ChannelSource }
 
 /** A Lua script; made once, with `defineScript`. */
@@ -115,6 +116,10 @@ export class RedisConnection {
     return this.#options.commandTimeoutMs
   }
 
+  get breaker(): Breaker {
+    return this.#primary.breaker
+  }
+
   /** The number of the database that commands go to. */
   get db(): number {
     return this.#primary.port.db
@@ -187,9 +192,14 @@ export class RedisConnection {
     return Promise.resolve([this])
   }
 
+  /** Resolves when Redis answers. Throws like `send`. */
+  async reach(): Promise<void> {
+    await this.send(['PING'])
+  }
+
   /** True if Redis answers within the deadline. Never rejects. */
   ping(): Promise<boolean> {
-    return this.send(['PING']).then(
+    return this.reach().then(
       () => true,
       () => false,
     )

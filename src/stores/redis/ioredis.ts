@@ -7,6 +7,7 @@
  */
 import { Redis, type RedisOptions } from 'ioredis'
 import type { Argument, PortListener, RedisPort, Reply, ServerOptions, SubscriberPort } from './client.ts'
+import { jittered } from './jitter.ts'
 
 const RETRY_FIRST_MS = 50
 const RETRY_MAX_MS = 2000
@@ -25,6 +26,7 @@ interface IoredisClient {
     readonly keyPrefix?: string | undefined
     readonly stringNumbers?: boolean | undefined
     readonly enableAutoPipelining?: boolean | undefined
+    readonly autoResendUnfulfilledCommands?: boolean | undefined
   }
   callBuffer(name: string, args: Argument[]): Promise<unknown>
   duplicate(override: RedisOptions): Redis
@@ -338,6 +340,5 @@ const BEHAVIOUR: Omit<RedisOptions, 'replyMapping'> = {
 /** At once after a loss, then 50 ms doubling up to 2 s, of which half is chance: a restarted server is not stormed. */
 function backoffMs(attempts: number): number {
   if (attempts === 0) return 0
-  const ceiling = Math.min(RETRY_FIRST_MS * 2 ** (attempts - 1), RETRY_MAX_MS)
-  return ceiling * (0.5 + Math.random() / 2)
+  return jittered(Math.min(RETRY_FIRST_MS * 2 ** (attempts - 1), RETRY_MAX_MS))
 }

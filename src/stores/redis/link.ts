@@ -12,16 +12,16 @@
  *   replica). Commands are rejected at once, while the client keeps on trying; when it has succeeded the link is up again.
  * - *closed*.
  *
- * All commands of a link have the same deadline, so they expire in the order they came in: one list and one timer serve
- * them all, and a command costs no timer of its own. The timer keeps the process alive while commands are in flight,
- * which lets sockets and everything else here be unref'ed: an application that forgets `close()` can still end.
- *
  * A deadline that passes without a single answer since the command went out means a dead connection, not a slow command
  * (the answers of a connection come in order). Our own connection is then dropped and made anew; a client of the user's
- * is asked with PING until it answers, and counts as down meanwhile.
+ * is asked with PING, and counts as down until it answers. So a silent server costs those who asked it meanwhile one
+ * deadline, and nobody after them anything: the link is a circuit breaker, and each attempt of the client is its probe.
  */
 import { RedisConnectionError, RedisReplyError } from '../../exceptions.ts'
 import type { Argument, PortListener, RedisPort, Reply } from './client.ts'
+import type { Breaker } from '../store.ts'
+import { InFlight, type Pending } from './in-flight.ts'
+import { jittered } from './jitter.ts'
 import { REDIRECTIONS, isUnserved, lost, outOfReach, toException, withoutArguments } from './reply-error.ts'
 
 export interface LinkOptions {
@@ -56,17 +56,6 @@ export interface Greeting {
   onElsewhere?(error: Error): void
 }
 
-interface Pending {
-  readonly args: readonly Argument[]
-  readonly resolve: (reply: Reply) => void
-  readonly reject: (error: Error) => void
-  readonly dueAt: number
-  /** How many answers the link had had when this went out; undefined: it waits for a connection. */
-  answersBefore: number | undefined
-  isSettled: boolean
-  next: Pending | undefined
-}
-
 /** A client of the user's stays connected to a server that does not serve us: that one is greeted again after a while. */
 const GREET_AGAIN_FIRST_MS = 50
 const GREET_AGAIN_LAST_MS = 2000
@@ -74,30 +63,39 @@ const GREET_AGAIN_LAST_MS = 2000
 const ONE_OF_MANY = 'it is a node of a Redis Cluster: name its nodes in redis.cluster'
 
 export class Link implements PortListener {
-  /** Commands that have not been answered. */
-  inFlight = 0
-  /** When the last command came in, in milliseconds of `performance.now()`. */
-  lastUsedAt: number = performance.now()
   readonly port: RedisPort
   readonly #options: LinkOptions
   #state: 'idle' | 'trying' | 'greeting' | 'up' | 'down' | 'closed' = 'idle'
   #cause: Error | undefined
-  /** The watcher knows that it is down. */
+  /** It was lost, silent, or refused us, and is not back; the watcher has been told. */
   #isToldDown = false
   #answers = 0
-  #first: Pending | undefined
-  #last: Pending | undefined
-  #deadline: NodeJS.Timeout | undefined
+  readonly #commands: InFlight
   #healthCheck: NodeJS.Timeout | undefined
   #nextProbe: NodeJS.Timeout | undefined
   /** Greetings that were refused since the last one that was taken. */
   #refusals = 0
-  #onIdle: (() => void) | undefined
 
   constructor(port: RedisPort, options: LinkOptions) {
     this.port = port
     this.#options = options
+    this.#commands = new InFlight({ timeoutMs: options.commandTimeoutMs, onExpired: (late) => this.#onExpired(late) })
     port.listen(this)
+  }
+
+  /** Commands that have not been answered. */
+  get inFlight(): number {
+    return this.#commands.count
+  }
+
+  /** When the last command came in, in milliseconds of `performance.now()`. */
+  get lastUsedAt(): number {
+    return this.#commands.lastAddedAt
+  }
+
+  get breaker(): Breaker {
+    if (this.#state === 'down' || this.#state === 'closed') return 'open'
+    return this.#isToldDown && this.#state !== 'up' ? 'half-open' : 'closed'
   }
 
   isUp(): boolean {
@@ -108,7 +106,7 @@ export class Link implements PortListener {
   send(args: readonly Argument[]): Promise<Reply> {
     if (this.#state === 'down' || this.#state === 'closed') return Promise.reject(this.#unreachable())
     return new Promise((resolve, reject) => {
-      const pending = this.#enqueue({ args, resolve, reject })
+      const pending = this.#commands.add({ args, resolve, reject })
       // Not ready although up: the loss is about to be told.
       if (this.isUp()) this.#write(pending)
       else if (this.#state === 'idle') this.open()
@@ -142,7 +140,7 @@ export class Link implements PortListener {
         else greeting.onElsewhere(error)
         onTaken()
       }
-      this.#write(this.#enqueue({ args: greeting.say(), resolve: onTaken, reject }))
+      this.#write(this.#commands.add({ args: greeting.say(), resolve: onTaken, reject }))
     }
   }
 
@@ -167,7 +165,7 @@ export class Link implements PortListener {
     this.#rejectAll()
     if (this.port.drop !== undefined) return this.port.drop(reason)
     clearTimeout(this.#nextProbe)
-    const pauseMs = Math.min(GREET_AGAIN_FIRST_MS * 2 ** this.#refusals++, GREET_AGAIN_LAST_MS)
+    const pauseMs = jittered(Math.min(GREET_AGAIN_FIRST_MS * 2 ** this.#refusals++, GREET_AGAIN_LAST_MS))
     this.#nextProbe = setTimeout(() => {
       // Without a connection the client's next one is greeted.
       if (this.#state === 'down' && this.port.isReady()) this.onUp()
@@ -184,9 +182,9 @@ export class Link implements PortListener {
     this.#state = 'closed'
     clearTimeout(this.#healthCheck)
     this.#rejectWaiting()
-    if (this.inFlight > 0) await this.#drained(graceMs)
+    await this.#commands.drained(graceMs)
     this.#rejectAll()
-    clearTimeout(this.#deadline)
+    this.#commands.stop()
     await this.port.close()
   }
 
@@ -196,23 +194,13 @@ export class Link implements PortListener {
     this.#options.watcher?.onDown(error)
   }
 
-  #drained(graceMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, graceMs)
-      this.#onIdle = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-  }
-
   /** The server has taken the greeting, or there is none to say. */
   #begin(): void {
     if (this.#state === 'closed') return
     this.#state = 'up'
     this.#cause = undefined
     this.#refusals = 0
-    for (const pending of this.#unsettled()) {
+    for (const pending of this.#commands.unsettled()) {
       if (pending.answersBefore === undefined) this.#write(pending)
     }
     if (!this.#isToldDown) return
@@ -220,39 +208,18 @@ export class Link implements PortListener {
     this.#options.watcher?.onUp()
   }
 
-  #enqueue(command: Pick<Pending, 'args' | 'resolve' | 'reject'>): Pending {
-    const { commandTimeoutMs } = this.#options
-    this.lastUsedAt = performance.now()
-    const pending: Pending = {
-      args: command.args,
-      resolve: command.resolve,
-      reject: command.reject,
-      dueAt: this.lastUsedAt + commandTimeoutMs,
-      answersBefore: undefined,
-      isSettled: false,
-      next: undefined,
-    }
-    if (this.#last === undefined) this.#first = pending
-    else this.#last.next = pending
-    this.#last = pending
-    this.inFlight++
-    if (this.#deadline === undefined) this.#deadline = setTimeout(this.#onDeadline, commandTimeoutMs)
-    else if (this.inFlight === 1) this.#deadline.ref()
-    return pending
-  }
-
   #write(pending: Pending): void {
     pending.answersBefore = this.#answers
     this.port.send(pending.args).then(
       (reply) => {
         this.#onAnswer()
-        if (!pending.isSettled) this.#settle(pending).resolve(reply)
+        if (!pending.isSettled) this.#commands.settle(pending).resolve(reply)
       },
       (error: unknown) => {
         const exception = toException(error as Error, nameOf(pending.args), this.#options.name)
         if (!(exception instanceof RedisConnectionError)) this.#onAnswer()
         const isLeft = isUnserved(error as Error) && (this.#state === 'up' || this.#state === 'greeting')
-        const settled = pending.isSettled ? undefined : this.#settle(pending)
+        const settled = pending.isSettled ? undefined : this.#commands.settle(pending)
         // The others are told where they are, this one what it was answered.
         if (isLeft) this.leave(error as Error)
         settled?.reject(exception)
@@ -267,40 +234,13 @@ export class Link implements PortListener {
     if (this.#state === 'down' && this.port.isReady()) this.onUp()
   }
 
-  /** Takes it off the list. What settles out of turn stays until those before it are settled too. */
-  #settle(pending: Pending): Pending {
-    pending.isSettled = true
-    while (this.#first?.isSettled) this.#first = this.#first.next
-    if (this.#first === undefined) this.#last = undefined
-    if (--this.inFlight === 0) {
-      this.#deadline?.unref()
-      this.#onIdle?.()
-    }
-    return pending
-  }
-
-  readonly #onDeadline = (): void => {
-    this.#deadline = undefined
-    if (this.#first === undefined) return
-    const leftMs = this.#first.dueAt - performance.now()
-    if (leftMs > 0) this.#deadline = setTimeout(this.#onDeadline, Math.ceil(leftMs))
-    // After a busy stretch timers run before the replies that lie ready in the socket; setImmediate runs after them.
-    else setImmediate(() => this.#expire())
-  }
-
-  #expire(): void {
-    const now = performance.now()
-    let silence: RedisConnectionError | undefined
-    const expired: Pending[] = []
-    for (let pending = this.#first; pending !== undefined && pending.dueAt <= now; pending = this.#first) {
-      // What waits for the greeting says nothing about the connection; the greeting itself does.
-      const isWaiting = pending.answersBefore === undefined && this.#state !== 'greeting'
-      if (isWaiting || pending.answersBefore === this.#answers) silence ??= this.#late(pending)
-      expired.push(this.#settle(pending))
-    }
-    if (silence !== undefined) this.#onSilence(silence)
-    for (const pending of expired) pending.reject(this.#late(pending))
-    if (this.#deadline === undefined) this.#onDeadline()
+  #onExpired(late: readonly Pending[]): void {
+    // What waits for the greeting says nothing about the connection; the greeting itself does.
+    const isSilence = ({ answersBefore }: Pending): boolean =>
+      answersBefore === undefined ? this.#state !== 'greeting' : answersBefore === this.#answers
+    const silent = late.find(isSilence)
+    if (silent !== undefined) this.#onSilence(this.#late(silent))
+    for (const pending of late) pending.reject(this.#late(pending))
   }
 
   #onSilence(silence: RedisConnectionError): void {
@@ -315,15 +255,20 @@ export class Link implements PortListener {
     else this.port.drop(silence)
   }
 
-  /** Asks a silent client of the user's until it answers; what it answers to any command is noticed as well. */
+  /**
+   * Asks a silent client of the user's whether its server is back; what it answers to any command is noticed as well.
+   * One PING is enough, however long the silence, since answers come in order, unless the client gives it up by itself.
+   */
   #probe(): void {
     clearTimeout(this.#nextProbe)
     if (this.#state !== 'down' || !this.port.isReady()) return
     this.port.send(['PING']).then(
       () => this.#onAnswer(),
-      () => undefined,
+      () => {
+        if (this.#state !== 'down') return
+        this.#nextProbe = setTimeout(() => this.#probe(), jittered(this.#options.commandTimeoutMs)).unref()
+      },
     )
-    this.#nextProbe = setTimeout(() => this.#probe(), this.#options.commandTimeoutMs).unref()
   }
 
   /**
@@ -354,26 +299,20 @@ export class Link implements PortListener {
 
   /** Their answers are lost. A user's ioredis client may send them again; whoever waits is told now. */
   #rejectWritten(error: Error): void {
-    for (const pending of this.#unsettled()) {
+    for (const pending of this.#commands.unsettled()) {
       if (pending.answersBefore === undefined) continue
-      this.#settle(pending).reject(toException(error, nameOf(pending.args), this.#options.name))
+      this.#commands.settle(pending).reject(toException(error, nameOf(pending.args), this.#options.name))
     }
   }
 
   #rejectWaiting(): void {
-    for (const pending of this.#unsettled()) {
-      if (pending.answersBefore === undefined) this.#settle(pending).reject(this.#unreachable())
+    for (const pending of this.#commands.unsettled()) {
+      if (pending.answersBefore === undefined) this.#commands.settle(pending).reject(this.#unreachable())
     }
   }
 
   #rejectAll(): void {
-    for (const pending of this.#unsettled()) this.#settle(pending).reject(this.#unreachable())
-  }
-
-  *#unsettled(): Iterable<Pending> {
-    for (let pending = this.#first; pending !== undefined; pending = pending.next) {
-      if (!pending.isSettled) yield pending
-    }
+    for (const pending of this.#commands.unsettled()) this.#commands.settle(pending).reject(this.#unreachable())
   }
 
   #late(pending: Pending): RedisConnectionError {

@@ -1,11 +1,14 @@
 /** The port over a node-redis client that the user brought (the package `redis`, from version 5 on). */
 import type { Argument, PortListener, RedisPort, Reply, SubscriberPort } from './client.ts'
+import { jittered } from './jitter.ts'
 
 /** What of node-redis a port needs. */
 interface NodeRedisClient {
   readonly isOpen: boolean
   readonly isReady: boolean
-  readonly options?: { readonly database?: number | undefined } | undefined
+  readonly options?:
+    | { readonly database?: number | undefined; readonly disableOfflineQueue?: boolean | undefined }
+    | undefined
   sendCommand(args: readonly Argument[], options: object): Promise<unknown>
   connect(): Promise<unknown>
   on(event: string, listener: (error: Error) => void): unknown
@@ -110,7 +113,7 @@ class NodeRedisSubscriber implements SubscriberPort {
     this.#listener?.onDown(reason)
     if (this.#isClosed) return
     clearTimeout(this.#retry)
-    const pauseMs = Math.min(RECONNECT_FIRST_MS * 2 ** this.#attempts++, RECONNECT_LAST_MS)
+    const pauseMs = jittered(Math.min(RECONNECT_FIRST_MS * 2 ** this.#attempts++, RECONNECT_LAST_MS))
     this.#retry = setTimeout(() => this.connect(), pauseMs).unref()
   }
 

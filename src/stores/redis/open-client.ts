@@ -1,6 +1,7 @@
 /** Which port stands over which client. */
 import { CacheConfigurationError } from '../../exceptions.ts'
 import type { RedisPort, SubscriberPort } from './client.ts'
+import { isClusterClient } from './cluster-client.ts'
 import { adoptIoredis, duplicateIoredisSubscriber, isIoredis } from './ioredis.ts'
 import { adoptNodeRedis, duplicateNodeRedisSubscriber, isNodeRedis } from './node-redis.ts'
 
@@ -10,8 +11,7 @@ import { adoptNodeRedis, duplicateNodeRedisSubscriber, isNodeRedis } from './nod
  * @throws {CacheConfigurationError} if it is neither an ioredis (iovalkey) nor a node-redis client
  */
 export function adoptClient(client: unknown): RedisPort {
-  // Whether one of its nodes has been replaced by another server it does not tell.
-  if (isCluster(client)) throw refused('a client of one server; for a cluster say redis.cluster', nameOf(client))
+  if (isClusterClient(client)) throw refused('a client of one server', nameOf(client))
   if (isIoredis(client)) {
     if (client.options?.stringNumbers) throw refused('an ioredis client without stringNumbers', 'stringNumbers: true')
     // It would be put in front of keys but not of what scripts and channels make of them; ours is cache.keyPrefix.
@@ -27,12 +27,6 @@ export function duplicateClient(client: unknown, connectTimeoutMs: number): Subs
   if (isIoredis(client)) return duplicateIoredisSubscriber(client, connectTimeoutMs)
   if (isNodeRedis(client)) return duplicateNodeRedisSubscriber(client)
   throw refused('an ioredis client or a node-redis client', nameOf(client))
-}
-
-/** ioredis and iovalkey say so; node-redis's cluster is known by its slots. */
-function isCluster(client: unknown): boolean {
-  if (typeof client !== 'object' || client === null) return false
-  return ('isCluster' in client && client.isCluster === true) || ('slots' in client && 'masters' in client)
 }
 
 function refused(expected: string, got: string): CacheConfigurationError {

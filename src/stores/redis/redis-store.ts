@@ -9,8 +9,7 @@ import { within } from '../../deadline.ts'
 import type { Entry, EntryDraft } from '../../entry.ts'
 import type { ConnectionEvent } from '../../events.ts'
 import { CacheException } from '../../exceptions.ts'
-import { hashTag } from '../../key.ts'
-import { newEpoch, newToken } from '../../token.ts'
+import { newToken } from '../../token.ts'
 import { parentDraft } from '../parent.ts'
 import type {
   Acquired,
@@ -20,6 +19,7 @@ import type {
   Lease,
   MaybePromise,
   Store,
+  StoreHealth,
   StoreListener,
   Verdict,
   Watch,
@@ -28,38 +28,23 @@ import { Watches } from '../watches.ts'
 import type { Validity } from '../watermark.ts'
 import { bytesOf, leaseId, leaseOf, ms, wholly } from './arguments.ts'
 import type { Argument, Reply } from './client.ts'
-import type { Script, StoreConnection } from './connection.ts'
+import type { StoreConnection } from './connection.ts'
 import { Coherence } from './coherence.ts'
-import { EntryReader, type FoundHeader } from './entry-reader.ts'
+import { EntryReader } from './entry-reader.ts'
+import { HeaderScripts } from './header-scripts.ts'
 import { Mirror } from './mirror.ts'
 import { Outages } from './outages.ts'
 import { ReadBatch, type RawRead } from './read-batch.ts'
-import { ACQUIRE, EXPIRE, EXTEND, FILL, GREET, HEADERS, INVALIDATE, REMOVE, SET, SYNC } from './scripts.ts'
+import { ACQUIRE, EXPIRE, EXTEND, FILL, INVALIDATE, SET, SYNC } from './scripts.ts'
+import { HOLDS, StoreScripts, whyFenced, type StoreScriptsOptions } from './store-scripts.ts'
 import { Undelivered } from './undelivered.ts'
-
-/** So many entries per REMOVE or HEADERS: a script holds the server up for well under a millisecond. */
-const CHUNK = 200
 
 /** So many different entries of no use are passed over before a lease is given up. */
 const MAX_TRIES = 10
 
-/** Names whose fills are refused for a while, and what is known of servers and stores: keys below the root. */
-const HOLDS = 'h'
-const META = 'm'
-
-/** Standalone Redis needs no more than one shard. */
-const WHOLE: Shard = { index: 0, of: 1 }
-
 const UNKNOWN_SERVER =
   'cannot tell whether Redis was restarted or failed over, and entries may come back that were invalidated: ' +
   "its user needs INFO (ACL +info); or say redis.onFailover: 'trust'"
-
-/** Why FILL refuses a load, by its reply. */
-const FENCED: Readonly<Record<number, string>> = {
-  [0]: 'its lease was taken by another load, a set or a delete, or has run out',
-  [-1]: 'a name it bears was invalidated meanwhile, or is on hold',
-  [-2]: 'the name it hangs on was deleted meanwhile',
-}
 
 /** A memory in front of this store. */
 export interface Tier {
@@ -68,18 +53,8 @@ export interface Tier {
   onDoubt(isConcerned?: (id: string) => boolean): void
 }
 
-export interface Shard {
-  readonly index: number
-  readonly of: number
-}
-
-export interface RedisStoreOptions {
-  readonly connection: StoreConnection
+export interface RedisStoreOptions extends StoreScriptsOptions {
   readonly codec: Codec
-  /** In front of every key; no braces, which would move the hash tag. */
-  readonly keyPrefix: string
-  /** Which part of the ids this store holds; without it, all of them. */
-  readonly shard?: Shard
   /** Stamps are kept this long: at least as long as any entry. */
   readonly stampsMs: number
   readonly clock: Clock
@@ -98,10 +73,7 @@ export class RedisStore implements Store {
   readonly connection: StoreConnection
   readonly #options: RedisStoreOptions
   readonly #codec: Codec
-  readonly #root: string
-  readonly #metaKeys: readonly [watermark: string, stamps: string, channel: string]
-  /** The name of this store in messages. */
-  readonly #origin = newEpoch()
+  readonly #scripts: StoreScripts
   readonly #watches = new Watches()
   readonly #undelivered: Undelivered
   #coherence: Coherence | undefined
@@ -110,30 +82,29 @@ export class RedisStore implements Store {
   readonly #reads: ReadBatch
   readonly #mirror: Mirror
   readonly #reader: EntryReader
+  readonly #headers: HeaderScripts
   #listener: StoreListener | undefined
+  #isClosed = false
 
   constructor(options: RedisStoreOptions) {
-    const { connection, codec, clock, decodeResponses, shard = WHOLE } = options
+    const { connection, codec, clock, decodeResponses } = options
     this.#options = options
     this.connection = connection
     this.#codec = codec
-    // One hash tag for all keys of the store: every command stays on one slot.
-    this.#root = `${options.keyPrefix}${hashTag(shard.index)}`
-    // Channels know no SELECT: the name tells the databases of one server apart. Of a shard it is the slot's own channel.
-    const channel = shard.of === 1 ? String(connection.db) : 's'
-    this.#metaKeys = [`${this.#root}w`, `${this.#root}t`, `${this.#root}x:${channel}`]
+    this.#scripts = new StoreScripts(options)
     this.#reads = new ReadBatch({
       send: (args) => connection.send(args),
-      keyOf: (id) => this.#root + id,
-      watermarkKey: this.#metaKeys[0],
+      keyOf: (id) => this.#scripts.keyOf(id),
+      watermarkKey: this.#scripts.watermarkKey,
       judge: (raw) => this.#entryIn(raw),
     })
     this.#mirror = new Mirror((epoch, since) => this.#sync(epoch, since))
     const onFault = (error: Parameters<StoreListener['onFault']>[0]): void => this.#listener?.onFault(error)
     this.#reader = new EntryReader({ codec, clock, decodeResponses, mirror: this.#mirror, onFault })
+    this.#headers = new HeaderScripts({ scripts: this.#scripts, reader: this.#reader, mirror: this.#mirror })
     this.#undelivered = new Undelivered({
       remove: async (ids) => {
-        await this.#headers(REMOVE, ids)
+        await this.#headers.remove(ids)
         // Its own message is no news here, and a load that should have been fenced may have been kept meanwhile.
         this.#tier?.onRemoved(ids)
       },
@@ -142,11 +113,7 @@ export class RedisStore implements Store {
     const tell = (change: ConnectionEvent): void => this.#listener?.onConnection?.(change)
     connection.watch(new Outages({ redis: connection.name, undelivered: this.#undelivered, tell }))
     connection.greet({
-      say: () => {
-        const keys = this.#keys([META, HOLDS])
-        const args = [this.#call(), options.onFailover === 'invalidate' ? '1' : '', String(shard.of)]
-        return ['EVAL', GREET.lua, String(keys.length), ...keys, ...args]
-      },
+      say: () => this.#scripts.greeting(options.onFailover),
       onRefused: (cause) => onFault(new CacheException(UNKNOWN_SERVER, { cause })),
       // What is heard there is no news either.
       onUnserved: (reason) => this.#coherence?.reconnect(reason),
@@ -184,7 +151,7 @@ export class RedisStore implements Store {
 
   async extend(lease: Lease, leaseMs: number): Promise<boolean> {
     // The entry's key is not touched, but the lease is always the key behind it.
-    return (await this.#run(EXTEND, [leaseId(lease.id)], [bytesOf(lease.token), ms(leaseMs)])) === 1
+    return (await this.#scripts.run(EXTEND, [leaseId(lease.id)], [bytesOf(lease.token), ms(leaseMs)])) === 1
   }
 
   async fill(lease: Lease, draft: EntryDraft, as: string = lease.id): Promise<Verdict> {
@@ -200,7 +167,7 @@ export class RedisStore implements Store {
       const kept = { ...draft, value: null, entryId: parent.entryId, parentId: undefined, tags: draft.tags.slice(0, 1) }
       args.push(bytesOf(parent.entryId), await this.#codec.encode({ ...kept, plain: true }, parent.id))
     }
-    const verdict = await this.#run(FILL, keys, [...args, ...draft.tags])
+    const verdict = await this.#scripts.run(FILL, keys, [...args, ...draft.tags])
     if (verdict !== 1) return this.#fenced(id, verdict)
     this.#listener?.onBytes(0, tail.length + STAMP_BYTES)
     return 'stored'
@@ -209,19 +176,19 @@ export class RedisStore implements Store {
   async release({ id, token, parent }: Lease, tags: readonly string[]): Promise<Verdict> {
     const keys = [id, leaseId(id), HOLDS, ...(parent === undefined ? [] : [parent.id])]
     const args = [bytesOf(token), '', ms(1), bytesOf(parent?.entryId ?? ''), '', ...tags]
-    const verdict = await this.#run(FILL, keys, args)
+    const verdict = await this.#scripts.run(FILL, keys, args)
     return verdict === 1 ? 'released' : this.#fenced(id, verdict)
   }
 
   async set(id: string, draft: EntryDraft): Promise<void> {
     const tail = await this.#codec.encode(draft, id)
-    await this.#run(SET, [id, leaseId(id)], [tail, ms(draft.graceUntil - draft.storedAt)])
+    await this.#scripts.run(SET, [id, leaseId(id)], [tail, ms(draft.graceUntil - draft.storedAt)])
     this.#listener?.onBytes(0, tail.length + STAMP_BYTES)
   }
 
   async remove(ids: readonly string[]): Promise<readonly (EntryTimes | undefined)[]> {
     try {
-      const found = await this.#headers(REMOVE, ids)
+      const found = await this.#headers.remove(ids)
       return found.map((header) => header?.times)
     } catch (error) {
       this.#undelivered.addIds(ids)
@@ -230,16 +197,16 @@ export class RedisStore implements Store {
   }
 
   async times(ids: readonly string[]): Promise<readonly (EntryTimes | undefined)[]> {
-    const found = await this.#headers(HEADERS, ids)
+    const found = await this.#headers.find(ids)
     return found.map((header) => header?.times)
   }
 
   async expire(id: string, freshUntil: number): Promise<boolean> {
     for (;;) {
-      const [found] = await this.#headers(HEADERS, [id])
+      const [found] = await this.#headers.find([id])
       if (found === undefined) return false
       const args = [found.bytes, found.expired(freshUntil), ms(freshUntil - this.#options.clock.now())]
-      if ((await this.#run(EXPIRE, [id], args)) === 1) return true
+      if ((await this.#scripts.run(EXPIRE, [id], args)) === 1) return true
     }
   }
 
@@ -278,18 +245,23 @@ export class RedisStore implements Store {
     return this.connection.ping()
   }
 
+  health(): StoreHealth {
+    return { breaker: this.connection.breaker, undelivered: this.#undelivered.waiting }
+  }
+
   listen(listener: StoreListener): void {
     this.#listener = listener
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     this.#undelivered.close()
     await this.#coherence?.close()
     await this.connection.close()
   }
 
   #fenced(id: string, reply: Reply): 'fenced' {
-    this.#listener?.onTrace?.(`a load of ${id} is refused: ${FENCED[Number(reply)] ?? 'overtaken'}`)
+    this.#listener?.onTrace?.(`a load of ${id} is refused: ${whyFenced(reply)}`)
     return 'fenced'
   }
 
@@ -319,7 +291,7 @@ export class RedisStore implements Store {
   async #invalidate(stamps: readonly string[], options: InvalidationOptions): Promise<number> {
     const { soft = false, holdMs = 0 } = options
     const args = [ms(this.#options.stampsMs), soft ? '~' : '', String(Math.ceil(holdMs)), ...stamps]
-    const reply = (await this.#run(INVALIDATE, [HOLDS], args)) as readonly Buffer[]
+    const reply = (await this.#scripts.run(INVALIDATE, [HOLDS], args)) as readonly Buffer[]
     const [epoch, before, seq, floor, stalenessMs] = reply.map(String) as [string, string, string, string, string]
     const given = { epoch, before: Number(before), seq: Number(seq), floor: Number(floor), isSoft: soft, names: stamps }
     // Known here before anybody is told that it is done.
@@ -329,12 +301,13 @@ export class RedisStore implements Store {
 
   /** From the first time that somebody waits, or keeps entries near. */
   #listenToOthers(): void {
+    if (this.#isClosed) return
     const maxStalenessMs = this.#maxStalenessMs
     this.#coherence ??= new Coherence({
       subscriber: this.connection.subscriber(),
-      channel: this.#metaKeys[2],
+      channel: this.#scripts.channel,
       mirror: this.#mirror,
-      origin: this.#origin,
+      origin: this.#scripts.origin,
       maxStalenessMs: maxStalenessMs || Infinity,
       listener: {
         onRemoved: (ids) => this.#tier?.onRemoved(ids),
@@ -359,7 +332,7 @@ export class RedisStore implements Store {
       parentTail = await this.#codec.encode(parentDraft(token, options, this.#options.clock.now()), parentId)
     }
     const args = [bytesOf(token), ms(options.leaseMs), bytesOf(seen), options.steal === true ? '1' : '']
-    return (await this.#run(ACQUIRE, keys, [
+    return (await this.#scripts.run(ACQUIRE, keys, [
       ...args,
       parentTail,
       ms(options.parentMs ?? 1),
@@ -367,39 +340,8 @@ export class RedisStore implements Store {
     ])) as readonly Buffer[]
   }
 
-  /** What REMOVE or HEADERS found of valid entries. */
-  async #headers(script: Script, ids: readonly string[]): Promise<readonly (FoundHeader | undefined)[]> {
-    if (ids.length > CHUNK) {
-      const chunks = Array.from({ length: Math.ceil(ids.length / CHUNK) }, (_, i) =>
-        this.#headers(script, ids.slice(i * CHUNK, (i + 1) * CHUNK)),
-      )
-      return (await Promise.all(chunks)).flat()
-    }
-    const keys = script === REMOVE ? ids.flatMap((id) => [id, leaseId(id)]) : ids
-    const [watermark, ...replies] = (await this.#run(script, keys, [])) as readonly [Buffer, ...(Buffer | number)[]]
-    const state = this.#mirror.parse(watermark)
-    return Promise.all(
-      ids.map((id, i) => {
-        return this.#reader.header(replies[2 * i] as Buffer, id, { pttl: replies[2 * i + 1] as number, state })
-      }),
-    )
-  }
-
   async #sync(epoch: string, since: number): Promise<readonly Buffer[]> {
     const staleness = String(Math.ceil(this.#maxStalenessMs))
-    return (await this.#run(SYNC, [], [epoch, String(since), staleness])) as readonly Buffer[]
-  }
-
-  #run(script: Script, ids: readonly string[], args: readonly Argument[]): Promise<Reply> {
-    return this.connection.run(script, this.#keys(ids), [this.#call(), ...args])
-  }
-
-  #keys(ids: readonly string[]): readonly string[] {
-    return [...this.#metaKeys, ...ids.map((id) => this.#root + id)]
-  }
-
-  /** A candidate for the name of an epoch, and who calls: the first argument of every script. */
-  #call(): string {
-    return newEpoch() + this.#origin
+    return (await this.#scripts.run(SYNC, [], [epoch, String(since), staleness])) as readonly Buffer[]
   }
 }

@@ -12,6 +12,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RedisConnectionError, RedisReplyError } from '../../exceptions.ts'
 import { within } from '../../deadline.ts'
+import type { Breaker } from '../store.ts'
 import type { Argument, Reply } from './client.ts'
 import type { Cluster } from './cluster.ts'
 import type { RedisConnection, Script, StoreConnection } from './connection.ts'
@@ -54,6 +55,10 @@ export class ShardConnection implements StoreConnection {
 
   get commandTimeoutMs(): number {
     return this.#cluster.commandTimeoutMs
+  }
+
+  get breaker(): Breaker {
+    return this.#node?.breaker ?? this.#cluster.breaker
   }
 
   greet(greeting: Greeting): void {

@@ -12,6 +12,7 @@ import type {
   InvalidationOptions,
   Lease,
   Store,
+  StoreHealth,
   StoreListener,
   Verdict,
   Watch,
@@ -31,6 +32,9 @@ export function openShards(cluster: Cluster, options: Omit<RedisStoreOptions, 'c
   })
   return new ShardedStore(shards, () => cluster.close())
 }
+
+/** The worst first. */
+const BREAKERS = ['open', 'half-open', 'closed'] as const
 
 type Times = readonly (EntryTimes | undefined)[]
 
@@ -56,8 +60,9 @@ export class ShardedStore implements Store {
     return this.#shard(lease.id).extend(lease, leaseMs)
   }
 
-  fill(lease: Lease, draft: EntryDraft): Promise<Verdict> {
-    return this.#shard(lease.id).fill(lease, draft)
+  /** All children of a parent, and so `as`, are in its shard. */
+  fill(lease: Lease, draft: EntryDraft, as?: string): Promise<Verdict> {
+    return this.#shard(lease.id).fill(lease, draft, as)
   }
 
   release(lease: Lease, tags: readonly string[]): Promise<Verdict> {
@@ -105,6 +110,12 @@ export class ShardedStore implements Store {
     return answers.every(Boolean)
   }
 
+  health(): StoreHealth {
+    const all = this.#shards.map((shard) => shard.health())
+    const worst = BREAKERS.find((breaker) => all.some((one) => one.breaker === breaker))
+    return { breaker: worst!, undelivered: all.reduce((sum, one) => sum + one.undelivered, 0) }
+  }
+
   listen(listener: StoreListener): void {
     const outages = new ShardOutages((change) => listener.onConnection?.(change))
     for (const shard of this.#shards) {
@@ -113,6 +124,7 @@ export class ShardedStore implements Store {
         onFault: (error) => listener.onFault(error),
         onBytes: (read, written) => listener.onBytes(read, written),
         onConnection: (change) => outages.onConnection(shard, change),
+        onTrace: (what) => listener.onTrace?.(what),
       })
     }
   }

@@ -49,6 +49,15 @@ const HANGING: readonly NamedStoreTest[] = [
     },
   ],
   [
+    'a load may be stored as another child of its parent, and not as the one it was asked for',
+    async (trial) => {
+      const lease = await trial.leadChild(CHILD)
+      equal(await trial.store.fill(lease, trial.loaded(lease, 'a'), OTHER_CHILD), 'stored')
+      await trial.expectNothing(CHILD, PARENT)
+      await trial.expectValue(OTHER_CHILD, 'a', PARENT)
+    },
+  ],
+  [
     'a child is not there under another parent, nor is an entry that hangs on none',
     async (trial) => {
       const stranger = parentId('suite', 'stranger')

@@ -148,7 +148,10 @@ describe.each([
     await cache.ping()
     fail()
     const ping = await get(app, '/cache/ping')
-    expect([ping.statusCode, ping.json()]).toEqual([503, { ok: false }])
+    expect([ping.statusCode, ping.json()]).toEqual([
+      503,
+      { ok: false, breaker: expect.stringMatching(/open$/), undelivered: 0 },
+    ])
     const clear = await app.inject({ method: 'DELETE', url: '/cache/clear' })
     expect([clear.statusCode, clear.json()]).toEqual([503, { ok: false, queued: true }])
     expect((await get(app, '/cache/stats')).statusCode).toBe(200)

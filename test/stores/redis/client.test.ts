@@ -3,7 +3,7 @@ import type { EventEmitter } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { Redis } from 'ioredis'
-import { createClient, createCluster } from 'redis'
+import { createClient, createCluster, createSentinel } from 'redis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { CacheConfigurationError, RedisConnectionError } from '../../../src/exceptions.ts'
 import { RedisConnection, defineScript } from '../../../src/stores/redis/connection.ts'
@@ -11,6 +11,9 @@ import { Connections, KINDS } from '../../helpers/connections.ts'
 import { startRedis, type RedisServer } from '../../helpers/redis.ts'
 
 const connections = new Connections()
+const sentinel = createSentinel({ name: 'primary', sentinelRootNodes: [{ host: '127.0.0.1', port: 1 }] })
+/** The clients a user may bring. */
+const USERS = ['ioredis', 'iovalkey', 'node-redis'] as const
 let server: RedisServer
 
 beforeAll(async () => {
@@ -80,13 +83,10 @@ describe.each(KINDS)('%s', (kind) => {
 })
 
 describe('a client of the user', () => {
-  test.each(['ioredis', 'node-redis'] as const)(
-    '%s that nobody has connected is connected by the first command',
-    async (kind) => {
-      const connection = connections.of(kind, server)
-      expect(await connection.ping()).toBe(true)
-    },
-  )
+  test.each(USERS)('%s that nobody has connected is connected by the first command', async (kind) => {
+    const connection = connections.of(kind, server)
+    expect(await connection.ping()).toBe(true)
+  })
 
   test('of node-redis that has given up rejects at once', async () => {
     const client = createClient({ socket: { host: server.host, port: 1, reconnectStrategy: false } })
@@ -111,8 +111,8 @@ describe('a client of the user', () => {
     for (const client of [ioredis, nodeRedis]) expect(await connections.over(client).ping()).toBe(true)
   })
 
-  test.each(['ioredis', 'node-redis'] as const)('%s is not closed, and keeps no listener of ours', async (kind) => {
-    const client = kind === 'ioredis' ? connections.ioredis(server) : connections.nodeRedis(server)
+  test.each(USERS)('%s is not closed, and keeps no listener of ours', async (kind) => {
+    const client = connections.client(kind, server)
     const names = ['error', 'ready', 'close', 'end', 'terminated']
     const emitter: EventEmitter = client
     const listeners = (): number[] => names.map((name) => emitter.listenerCount(name))
@@ -125,8 +125,8 @@ describe('a client of the user', () => {
     expect(listeners()).toEqual(before)
   })
 
-  test.each(['ioredis', 'node-redis'] as const)('%s that the user has closed rejects at once', async (kind) => {
-    const client = kind === 'ioredis' ? connections.ioredis(server) : connections.nodeRedis(server)
+  test.each(USERS)('%s that the user has closed rejects at once', async (kind) => {
+    const client = connections.client(kind, server)
     const connection = connections.over(client)
     await connection.ping()
     if ('destroy' in client) client.destroy()
@@ -161,15 +161,17 @@ describe('a client of the user', () => {
     ['a URL, which may hold a password', 'redis://:pw@localhost', 'a string'],
     ['an object of another kind', new Map(), 'an object of class Map'],
     ['a function', createClient, 'a function'],
+    ['a sentinel client of node-redis', sentinel, 'an object of class Class'],
   ])('that is %s is refused by name', (_, client, got) => {
     expect(() => connections.over(client)).toThrow(CacheConfigurationError)
     const expected = `redis.client: expected an ioredis client or a node-redis client, got ${got}`
     expect(() => connections.over(client)).toThrow(expected)
   })
 
-  test('that is a cluster of node-redis, whose commands want a routing key, is refused', () => {
+  test('that is one of a cluster is refused where one server is wanted', () => {
     const cluster = createCluster({ rootNodes: [{ url: server.url }] })
     expect(() => connections.over(cluster)).toThrow(CacheConfigurationError)
+    expect(() => connections.over(cluster)).toThrow(/a client of one server/)
   })
 
   test('that gives numbers as strings is refused, for a script would be misread', () => {

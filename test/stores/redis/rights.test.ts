@@ -1,9 +1,10 @@
 /** The rights that docs/redis.md lists are all it takes, and not one too many. */
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createCache, doctor, type ApplicationConfig, type CacheManager } from 'tidemark'
+import type { ApplicationConfig } from 'tidemark'
 import { startRedisCluster, type RedisCluster } from '../../helpers/redis-cluster.ts'
 import { startRedis, type RedisServer } from '../../helpers/redis.ts'
+import { useAll } from '../../helpers/use-all.ts'
 
 const PAGE = readFileSync(new URL('../../../docs/redis.md', import.meta.url), 'utf8')
 
@@ -12,44 +13,6 @@ function lineOf(kind: 'standalone' | 'cluster'): readonly string[] {
   const lines = PAGE.split('\n').filter((line) => line.startsWith('ACL SETUSER app '))
   const line = lines.find((one) => one.includes('ssubscribe') === (kind === 'cluster'))!
   return line.split(' ').slice(3)
-}
-
-const SILENT = { info: () => {}, warn: () => {}, error: () => {} }
-
-/** Everything that a cache does, with another process and memory in front. Rejects if something of it does not work. */
-async function useAll(redis: ApplicationConfig['redis']): Promise<void> {
-  const open = (l1: boolean): CacheManager => {
-    return createCache({ redis, cache: { l1, waitTime: '1s' }, logger: SILENT })
-  }
-  const [one, near] = [open(false), open(true)]
-  try {
-    const findings = await doctor(one)
-    for (const check of ['rights', 'version', 'clock', 'latency']) {
-      expect(findings.filter((finding) => finding.check === check).map(({ level }) => level)).not.toContain('problem')
-      expect(findings.filter((finding) => finding.check === check).map(({ level }) => level)).not.toContain('warning')
-    }
-    await one.set('a', 1, { tags: ['t'] })
-    expect(await one.expire('a', 60)).toBe(true)
-    expect(await one.ttl('a')).toBeGreaterThan(58)
-    expect(await one.getOrSet('b', () => 2, { tags: ['t'] })).toBe(2)
-    await expect.poll(() => one.get('b')).toBe(2)
-    await expect.poll(() => isNear(near, 'a'), { timeout: 3000 }).toBe(true)
-    await one.invalidateTags('t', { holdFor: '1s' })
-    await expect.poll(() => near.get('a'), { timeout: 1000 }).toBeUndefined()
-    expect(await one.get('b')).toBeUndefined()
-    await one.set('c', 1)
-    expect(await one.delete('c')).toBe(1)
-    await one.clear()
-  } finally {
-    await Promise.all([one.close(), near.close()])
-  }
-}
-
-/** Whether a hit reads no bytes from Redis. */
-async function isNear(cache: CacheManager, key: string): Promise<boolean> {
-  await cache.get(key)
-  const before = cache.getStatistics().bytesRead
-  return (await cache.get(key)) !== undefined && cache.getStatistics().bytesRead === before
 }
 
 async function fails(attempt: Promise<void>): Promise<boolean> {

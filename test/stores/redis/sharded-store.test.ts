@@ -125,6 +125,14 @@ describe('another number of shards', () => {
   })
 })
 
+test('debug: true tells of loads that a shard refused', async () => {
+  const lines: string[] = []
+  const logger = { ...SILENT, info: (line: string) => void lines.push(line) }
+  const cache = caches.open({ debug: true, logger })
+  await cache.getOrSet('overtaken', () => cache.delete('overtaken'))
+  await expect.poll(() => lines.filter((line) => /overtaken.* is refused/.test(line))).toHaveLength(1)
+})
+
 test('rate limits count on whichever node their key is', async () => {
   const { connection } = caches.open().parts
   const options = { connection, keyPrefix: 'limits' }

@@ -1,0 +1,84 @@
+/** The names of one store's keys, and how its scripts are called and answer. */
+import { hashTag } from '../../key.ts'
+import { newEpoch } from '../../token.ts'
+import type { Argument, Reply } from './client.ts'
+import type { Script, StoreConnection } from './connection.ts'
+import { GREET } from './scripts.ts'
+
+/** Names whose fills are refused for a while, and what is known of servers and stores: keys below the root. */
+export const HOLDS = 'h'
+const META = 'm'
+
+/** What FILL answers when it refuses a load. */
+const FENCED: Readonly<Record<number, string>> = {
+  [0]: 'its lease was taken by another load, a set or a delete, or has run out',
+  [-1]: 'a name it bears was invalidated meanwhile, or is on hold',
+  [-2]: 'the name it hangs on was deleted meanwhile',
+}
+
+export function whyFenced(reply: Reply): string {
+  return FENCED[Number(reply)] ?? 'overtaken'
+}
+
+/** Which part of the ids a store holds. */
+export interface Shard {
+  readonly index: number
+  readonly of: number
+}
+
+/** Standalone Redis needs no more than one shard. */
+const WHOLE: Shard = { index: 0, of: 1 }
+
+export interface StoreScriptsOptions {
+  readonly connection: StoreConnection
+  /** In front of every key; no braces, which would move the hash tag. */
+  readonly keyPrefix: string
+  /** Without it, all ids. */
+  readonly shard?: Shard | undefined
+}
+
+export class StoreScripts {
+  readonly watermarkKey: string
+  readonly channel: string
+  /** The name of this store in messages. */
+  readonly origin: string = newEpoch()
+  readonly #connection: StoreConnection
+  readonly #shard: Shard
+  readonly #root: string
+  readonly #metaKeys: readonly [watermark: string, stamps: string, channel: string]
+
+  constructor({ connection, keyPrefix, shard = WHOLE }: StoreScriptsOptions) {
+    this.#connection = connection
+    this.#shard = shard
+    // One hash tag for all keys of the store: every command stays on one slot.
+    this.#root = `${keyPrefix}${hashTag(shard.index)}`
+    this.watermarkKey = `${this.#root}w`
+    // Channels know no SELECT: the name tells the databases of one server apart. Of a shard it is the slot's own channel.
+    this.channel = `${this.#root}x:${shard.of === 1 ? String(connection.db) : 's'}`
+    this.#metaKeys = [this.watermarkKey, `${this.#root}t`, this.channel]
+  }
+
+  keyOf(id: string): string {
+    return this.#root + id
+  }
+
+  run(script: Script, ids: readonly string[], args: readonly Argument[]): Promise<Reply> {
+    return this.#connection.run(script, this.#keys(ids), [this.#call(), ...args])
+  }
+
+  /** The command that greets a server, whole: it may be another one than before. */
+  greeting(onFailover: 'invalidate' | 'trust'): readonly Argument[] {
+    const keys = this.#keys([META, HOLDS])
+    const args = [this.#call(), onFailover === 'invalidate' ? '1' : '', String(this.#shard.of)]
+    return ['EVAL', GREET.lua, String(keys.length), ...keys, ...args]
+  }
+
+  #keys(ids: readonly string[]): readonly string[] {
+    return [...this.#metaKeys, ...ids.map((id) => this.#root + id)]
+  }
+
+  /** A candidate for the name of an epoch, and who calls: the first argument of every script. */
+  #call(): string {
+    return newEpoch() + this.origin
+  }
+}

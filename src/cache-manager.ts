@@ -9,7 +9,7 @@ import { draftOf, FillToken } from './fill-token.ts'
 import { assertKey, assertNamespace, assertTag, entryId, EVERYTHING, idsOf, tagStamp } from './key.ts'
 import type { LoadContext, LoadRequest } from './load-request.ts'
 import { handOut, valueOf } from './loaded.ts'
-import { assertList, assertOptions, invalidationOf, loadSettingsOf, stampsOf } from './options.ts'
+import { assertList, assertOptions, invalidationOf, loadSettingsOf, pairOf, stampsOf } from './options.ts'
 import type { CallKind, GetOrSetOptions, InvalidateOptions, KeyOptions, SetOptions } from './options.ts'
 import type { Statistics } from './statistics.ts'
 import type { EntryTimes, InvalidationOptions } from './stores/store.ts'
@@ -86,7 +86,9 @@ export class CacheManager {
   /** Stores several values with the same options: `cache.setMany(new Map([['a', 1], ['b', 2]]), { ttl: 60 })`. */
   async setMany<T>(entries: Iterable<readonly [string, T]>, options?: SetOptions): Promise<void> {
     assertList(entries, 'entries')
-    await Promise.all(Array.from(entries, ([key, value]) => this.set(key, value, options)))
+    // All are looked at before the first is sent.
+    const pairs = Array.from(entries, pairOf)
+    await Promise.all(pairs.map(([key, value]) => this.set(key, value, options)))
   }
 
   /**

@@ -53,7 +53,8 @@ export function cached<Key extends KeyFunction = KeyFunction, Tags extends Names
       const call: Call = { subject: { ...subject, name: name ?? '' }, wrapped, receiver: this, args }
       const load = async (context: LoadContext): Promise<unknown> => {
         const result = await subject.fn.apply(this, args)
-        if (tagsOf !== undefined) context.tag(...namesFor(tagsOf, call, result))
+        // One by one: a call takes no more than some ten thousand arguments.
+        if (tagsOf !== undefined) for (const tag of namesFor(tagsOf, call, result)) context.tag(tag)
         return result
       }
       return cache.getOrSet(
@@ -91,11 +92,10 @@ export function cacheBusting<Keys extends NamesFunction = NamesFunction, Tags ex
     const wrapped = async function (this: unknown, ...args: unknown[]): Promise<unknown> {
       const call: Call = { subject, wrapped, receiver: this, args }
       const result = await subject.fn.apply(this, args)
-      // Both are tried even if one fails: the less remains stale the better.
-      const outcomes = await Promise.allSettled([
-        cache.delete(namesFor(keys, call, result), { namespace }),
-        cache.invalidateTags(namesFor(tags, call, result)),
-      ])
+      // Both are tried even if one fails, or cannot say its names: the less remains stale the better.
+      const deleting = async (): Promise<unknown> => cache.delete(namesFor(keys, call, result), { namespace })
+      const invalidating = async (): Promise<unknown> => cache.invalidateTags(namesFor(tags, call, result))
+      const outcomes = await Promise.allSettled([deleting(), invalidating()])
       for (const outcome of outcomes) if (outcome.status === 'rejected') throw undelivered(outcome.reason, subject)
       return result
     }

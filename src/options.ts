@@ -148,6 +148,12 @@ export function assertList(list: unknown, name: string): void {
   if (!isList) throw refused(name, 'a list', list)
 }
 
+/** @throws {CacheConfigurationError} unless `entry` is a key and its value */
+export function pairOf<T>(entry: readonly [string, T], index: number): readonly [string, T] {
+  if (!Array.isArray(entry) || entry.length < 2) throw refused(`entries[${index}]`, 'a key and its value', entry)
+  return entry
+}
+
 /** The names an entry bears: its namespace's first, then those of its tags. */
 export function stampsOf(namespace: string, tags: string | readonly string[] = []): readonly string[] {
   const names = typeof tags === 'string' ? [tags] : tags

@@ -160,6 +160,14 @@ describe('without a key', () => {
 })
 
 describe('tags', () => {
+  test('may be more than a call takes arguments', async () => {
+    const tags = Array.from({ length: 130_000 }, (_, i) => `tag ${i}`)
+    const many = cached(cache, { key: 'many', tags: () => tags })(async () => 'loaded')
+    expect(await many()).toBe('loaded')
+    await cache.invalidateTags('tag 129999')
+    expect(await cache.get('many')).toBeUndefined()
+  })
+
   /** Whether `call` has to load again after `tag` was invalidated. */
   async function isInvalidatedBy(
     tag: string,
@@ -317,6 +325,34 @@ describe('cacheBusting around a function', () => {
       cause: expect.any(RedisConnectionError),
     })
     expect(runs).toBe(1)
+  })
+
+  test.each(['keys', 'tags'] as const)(
+    '%s that cannot be told keep nothing else from being invalidated',
+    async (what) => {
+      await cache.set('told', 1, { tags: ['told'] })
+      const broken = new Error('no names today')
+      const options = {
+        keys: 'told',
+        tags: 'told',
+        [what]: () => {
+          throw broken
+        },
+      }
+      await expect(cacheBusting(cache, options)(async () => 1)()).rejects.toBe(broken)
+      expect(await cache.get('told')).toBeUndefined()
+    },
+  )
+
+  test('tags that cannot be told leave no rejection of the keys behind, when Redis is away', async () => {
+    await using unreachable = createCache({ redis: { host: '127.0.0.1', port: 1 } })
+    const broken = new Error('no names today')
+    const tags = (): string => {
+      throw broken
+    }
+    // Which of the two is told does not matter; a rejection that nobody takes would fail the run.
+    await expect(cacheBusting(unreachable, { keys: 'a', tags })(async () => 1)()).rejects.toThrow()
+    await new Promise((resolve) => setImmediate(resolve))
   })
 
   test('what is no name is refused by the cache, by name', async () => {

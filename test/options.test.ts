@@ -93,6 +93,7 @@ describe('the options of a call', () => {
     ['getOrSet', () => cache.getOrSet('a', () => 1, { forceRefesh: true } as never)],
     ['invalidateTags', () => cache.invalidateTags('t', { sotf: true } as never)],
     ['setMany', () => cache.setMany({ a: 1 } as never)],
+    ['setMany', () => cache.setMany(['ab'] as never)],
     ['get, which has no ttl', () => cache.get('a', { ttl: 60 } as never)],
     ['clear, which is never soft', () => cache.clear({ soft: true } as never)],
     ['invalidateTags, to which namespaces mean nothing', () => cache.invalidateTags('t', { namespace: 'n' } as never)],
@@ -100,6 +101,12 @@ describe('the options of a call', () => {
     ['getMany', () => cache.getMany('a' as never)],
   ])('that are misspelt or none are refused by %s', async (_name, call) => {
     await expect(call()).rejects.toBeInstanceOf(CacheConfigurationError)
+  })
+
+  test('setMany stores nothing if one of its entries is none', async () => {
+    const entries = [['early', 1], undefined] as never
+    await expect(cache.setMany(entries)).rejects.toThrow('entries[1]: expected a key and its value, got undefined')
+    expect(await cache.get('early')).toBeUndefined()
   })
 
   test('are named by the call that refuses one: its own, and no others', async () => {

@@ -91,6 +91,12 @@ export function examinePersistence(info: Info): Finding[] {
     const found = 'Redis is loading its dump, and answers nobody'
     return [{ check, level: 'problem', found, remedy: 'wait, or run a cache without persistence' }]
   }
+  if (info.get('rdb_last_bgsave_status') === 'err') {
+    const found = 'the last dump failed, and until one succeeds Redis may refuse writes (MISCONF)'
+    const remedy =
+      "look into Redis's log and at its disk, or turn dumps off: save '' and stop-writes-on-bgsave-error no"
+    return [{ check, level: 'problem', found, remedy }]
+  }
   if (isAppending === '0') return [{ check, level: 'ok', found: 'no append-only file' }]
   const remedy = 'a cache needs none: after a restart its entries are invalid anyway (redis.onFailover)'
   return [{ check, level: 'warning', found: 'every write goes to the append-only file', remedy }]

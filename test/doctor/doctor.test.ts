@@ -1,5 +1,10 @@
 /** What the doctor finds on real servers that are set up in one way or another. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
 import { createCache, doctor, type ApplicationConfig, type CacheManager, type Finding } from 'tidemark'
+import { startFaultProxy } from 'tidemark/testing'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { startRedis, type RedisServer } from '../helpers/redis.ts'
 
@@ -48,7 +53,16 @@ test('it leaves nothing behind', async () => {
 test('no limit of memory, a policy that evicts nothing, one that evicts stamps, and one that is right', async () => {
   expect((await examine({ redis: { url: server.url } }))['memory']).toMatchObject({ level: 'warning' })
   await configure('maxmemory', '100mb')
-  const policies = { noeviction: 'warning', 'allkeys-lru': 'warning', 'volatile-lru': 'ok' }
+  const policies = {
+    noeviction: 'warning',
+    'allkeys-lru': 'warning',
+    'allkeys-lfu': 'warning',
+    'allkeys-random': 'warning',
+    'volatile-lru': 'ok',
+    'volatile-lfu': 'ok',
+    'volatile-random': 'ok',
+    'volatile-ttl': 'ok',
+  }
   for (const [policy, level] of Object.entries(policies)) {
     await configure('maxmemory-policy', policy)
     const { memory, eviction } = await examine({ redis: { url: server.url } })
@@ -92,6 +106,65 @@ test('an append-only file', async () => {
   expect((await examine({ redis: { url: server.url } }))['persistence']).toMatchObject({ level: 'warning' })
   await configure('appendonly', 'no')
   expect((await examine({ redis: { url: server.url } }))['persistence']).toMatchObject({ level: 'ok' })
+})
+
+test('a server that is nearly full, and evicts nothing', async () => {
+  const [, used] = /used_memory:(\d+)/.exec(String(await server.call('INFO', 'memory')))!
+  await configure('maxmemory-policy', 'noeviction')
+  await configure('maxmemory', String(Math.round(Number(used) * 1.02)))
+  const { eviction } = await examine({ redis: { url: server.url } })
+  expect(eviction).toMatchObject({ level: 'problem', remedy: expect.stringContaining('volatile-lru') })
+  await configure('maxmemory', '0')
+})
+
+test('a dump that failed, after which Redis refuses writes', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'tidemark-dump-'))
+  const dumping = await startRedis({ args: ['--enable-protected-configs', 'yes'] })
+  try {
+    await dumping.call('CONFIG', 'SET', 'dir', directory)
+    await rm(directory, { recursive: true })
+    await dumping.call('BGSAVE')
+    const status = async (): Promise<string> => String(await dumping.call('INFO', 'persistence'))
+    await expect.poll(status, { timeout: 10_000 }).toContain('rdb_last_bgsave_status:err')
+    const { persistence } = await examine({ redis: { url: dumping.url } })
+    expect(persistence).toMatchObject({ level: 'problem', found: expect.stringContaining('MISCONF') })
+  } finally {
+    await dumping.stop()
+  }
+})
+
+test('a server that is far away', async () => {
+  const proxy = await startFaultProxy({ target: server })
+  proxy.delay({ down: 8 })
+  const { latency } = await examine({ redis: { host: proxy.host, port: proxy.port } })
+  expect(latency).toMatchObject({ level: 'warning', remedy: expect.stringContaining('cache.l1') })
+  await caches.at(-1)!.close()
+  await proxy.close()
+})
+
+test('connections of our own are counted among all, and too many are told', async () => {
+  await configure('maxclients', '12')
+  const cache = createCache({ redis: { url: server.url }, cache: { l1: true } })
+  caches.push(cache)
+  await cache.ping()
+  const others = Array.from({ length: 9 }, () => new Redis(server.port, server.host, { lazyConnect: true }))
+  await Promise.all(others.map((other) => other.connect()))
+  const find = async (): Promise<Finding> => (await doctor(cache)).find(({ check }) => check === 'connections')!
+  await expect.poll(find).toMatchObject({ level: 'warning', remedy: expect.stringContaining('maxclients') })
+  // One for commands, one that listens.
+  expect((await find()).found).toMatch(/^1\d clients of at most 12, 2 of them connections of tidemark$/)
+  for (const other of others) other.disconnect()
+  await configure('maxclients', '1000')
+})
+
+test('each finding that is not ok says in plain words what to do', async () => {
+  const { port, host } = server
+  const findings = Object.values(await examine({ redis: { host, port, username: 'limited', password: 'secret' } }))
+  expect(findings.filter(({ level }) => level !== 'ok').length).toBeGreaterThan(1)
+  for (const { level, found, remedy } of findings) {
+    expect(found.length).toBeGreaterThan(5)
+    if (level !== 'ok') expect(remedy?.length).toBeGreaterThan(5)
+  }
 })
 
 test('nobody there is the one finding, and the worst come first', async () => {

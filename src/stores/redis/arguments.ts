@@ -32,3 +32,8 @@ export async function wholly(forMs: number): Promise<void> {
   const until = performance.now() + forMs
   for (let leftMs = forMs; leftMs > 0; leftMs = until - performance.now()) await sleep(leftMs)
 }
+
+/** A list in pieces of `size` at most. */
+export function piecesOf<T>(list: readonly T[], size: number): readonly (readonly T[])[] {
+  return Array.from({ length: Math.ceil(list.length / size) }, (_, i) => list.slice(i * size, (i + 1) * size))
+}

@@ -1,5 +1,5 @@
 /** The scripts that answer with headers of entries, HEADERS and REMOVE: of any number of them, in pieces. */
-import { leaseId } from './arguments.ts'
+import { leaseId, piecesOf } from './arguments.ts'
 import type { EntryReader, FoundHeader } from './entry-reader.ts'
 import type { Mirror } from './mirror.ts'
 import { HEADERS, REMOVE } from './scripts.ts'
@@ -58,8 +58,5 @@ async function inPieces(
   ask: (ids: readonly string[]) => Promise<FoundHeaders>,
 ): Promise<FoundHeaders> {
   if (ids.length <= CHUNK) return ask(ids)
-  const pieces = Array.from({ length: Math.ceil(ids.length / CHUNK) }, (_, i) =>
-    ask(ids.slice(i * CHUNK, (i + 1) * CHUNK)),
-  )
-  return (await Promise.all(pieces)).flat()
+  return (await Promise.all(piecesOf(ids, CHUNK).map(ask))).flat()
 }

@@ -26,32 +26,24 @@ import type {
 } from '../store.ts'
 import { Watches } from '../watches.ts'
 import type { Validity } from '../watermark.ts'
-import { bytesOf, leaseId, leaseOf, ms, wholly } from './arguments.ts'
+import { bytesOf, leaseId, leaseOf, ms, piecesOf, wholly } from './arguments.ts'
 import type { Argument, Reply } from './client.ts'
 import type { StoreConnection } from './connection.ts'
-import { Coherence } from './coherence.ts'
+import { Coherence, type Tier } from './coherence.ts'
 import { EntryReader } from './entry-reader.ts'
 import { HeaderScripts } from './header-scripts.ts'
 import { Mirror } from './mirror.ts'
 import { Outages } from './outages.ts'
 import { ReadBatch, type RawRead } from './read-batch.ts'
 import { ACQUIRE, EXPIRE, EXTEND, FILL, INVALIDATE, SET, SYNC } from './scripts.ts'
-import { HOLDS, StoreScripts, whyFenced, type StoreScriptsOptions } from './store-scripts.ts'
+import { HOLDS, StoreScripts, UNKNOWN_SERVER, whyFenced, type StoreScriptsOptions } from './store-scripts.ts'
 import { Undelivered } from './undelivered.ts'
 
 /** So many different entries of no use are passed over before a lease is given up. */
 const MAX_TRIES = 10
 
-const UNKNOWN_SERVER =
-  'cannot tell whether Redis was restarted or failed over, and entries may come back that were invalidated: ' +
-  "its user needs INFO (ACL +info); or say redis.onFailover: 'trust'"
-
-/** A memory in front of this store. */
-export interface Tier {
-  onRemoved(ids: readonly string[]): void
-  /** Nothing that is kept may be relied on; with several shards only what `isConcerned` says. */
-  onDoubt(isConcerned?: (id: string) => boolean): void
-}
+/** So many names per script: it holds the server up for a few milliseconds, and what others are told of it is short. */
+const MAX_NAMES = 1000
 
 export interface RedisStoreOptions extends StoreScriptsOptions {
   readonly codec: Codec
@@ -289,6 +281,14 @@ export class RedisStore implements Store {
 
   /** How long the memory of other processes may lag behind, in milliseconds. */
   async #invalidate(stamps: readonly string[], options: InvalidationOptions): Promise<number> {
+    let stalenessMs = 0
+    for (const some of piecesOf(stamps, MAX_NAMES)) {
+      stalenessMs = Math.max(stalenessMs, await this.#invalidateSome(some, options))
+    }
+    return stalenessMs
+  }
+
+  async #invalidateSome(stamps: readonly string[], options: InvalidationOptions): Promise<number> {
     const { soft = false, holdMs = 0 } = options
     const args = [ms(this.#options.stampsMs), soft ? '~' : '', String(Math.ceil(holdMs)), ...stamps]
     const reply = (await this.#scripts.run(INVALIDATE, [HOLDS], args)) as readonly Buffer[]

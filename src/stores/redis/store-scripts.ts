@@ -16,6 +16,11 @@ const FENCED: Readonly<Record<number, string>> = {
   [-2]: 'the name it hangs on was deleted meanwhile',
 }
 
+/** What is told where the user may not ask a server which one it is. */
+export const UNKNOWN_SERVER: string =
+  'cannot tell whether Redis was restarted or failed over, and entries may come back that were invalidated: ' +
+  "its user needs INFO (ACL +info); or say redis.onFailover: 'trust'"
+
 export function whyFenced(reply: Reply): string {
   return FENCED[Number(reply)] ?? 'overtaken'
 }

@@ -10,8 +10,9 @@ export interface CacheVerdict {
 }
 
 /** A stored response was sent. */
-export function hitVerdict(hit: Hit): CacheVerdict {
-  return { xCache: hit.isStale ? 'STALE' : 'HIT', cacheStatus: `tidemark; hit; ttl=${hit.ttlSeconds}` }
+export function hitVerdict({ isStale, ttlSeconds, collapsed }: Hit): CacheVerdict {
+  const how = collapsed === undefined ? 'hit' : `fwd=${collapsed}; collapsed`
+  return { xCache: isStale ? 'STALE' : 'HIT', cacheStatus: `tidemark; ${how}; ttl=${ttlSeconds}` }
 }
 
 /** The handler ran and its response is stored, or not because of `refusal`. */
@@ -26,7 +27,8 @@ export function leadVerdict({ forward, obstacle }: Lead, refusal: string | undef
 
 /** The cache had no part in it. */
 export function bypassVerdict(reason: string): CacheVerdict {
-  return reason === 'method'
-    ? { xCache: 'BYPASS', cacheStatus: 'tidemark; fwd=method' }
-    : { xCache: 'BYPASS', cacheStatus: `tidemark; fwd=bypass; detail=${reason}` }
+  if (reason === 'method') return { xCache: 'BYPASS', cacheStatus: 'tidemark; fwd=method' }
+  // What the client wanted, not what the route does (RFC 9211 §2.2).
+  const why = reason === 'request-no-store' ? 'request' : 'bypass'
+  return { xCache: 'BYPASS', cacheStatus: `tidemark; fwd=${why}; detail=${reason}` }
 }

@@ -15,6 +15,8 @@ export interface ResponseKey {
   readonly id: string
   /** The id of what is known of all variants (vary.ts). */
   readonly targetId: string
+  /** What tells the target from others: the parts of the id, without the header fields that its responses vary by. */
+  readonly target: readonly string[]
   readonly parentId: string
   /** The name, as users know it. */
   readonly key: string
@@ -30,13 +32,24 @@ export function responseKey(request: CacheableRequest, policy: RoutePolicy, know
   const { name: key = nameOf(request), namesOf } = known
   assertKey(key, namespace)
   // A name made by a function of the request says which response it is; a fixed name covers all of the route's.
-  const target = policy.isNameComplete ? [] : [request.path, queryPart(request, policy)]
-  const parts = [policy.pattern, request.scheme, request.host, ...target]
-  if (request.method === 'QUERY') parts.push('QUERY', contentDigest(request) ?? '')
-  if (policy.hasUser) parts.push('user', request.user === undefined ? '-' : `=${request.user}`)
-  const targetId = mayVary(policy) ? variantId(namespace, key, tuple(['vary', ...parts])) : ''
-  for (const name of namesOf?.(targetId) ?? policy.vary) parts.push(name, fieldPart(request.header(name)))
-  return { id: variantId(namespace, key, tuple(parts)), targetId, parentId: parentId(namespace, key), key, namespace }
+  const resource = policy.isNameComplete ? [] : [request.path, queryPart(request, policy)]
+  const target = [policy.pattern, request.scheme, request.host, ...resource]
+  if (request.method === 'QUERY') target.push('QUERY', contentDigest(request) ?? '')
+  if (policy.hasUser) target.push('user', request.user === undefined ? '-' : `=${request.user}`)
+  const targetId = mayVary(policy) ? variantId(namespace, key, tuple(['vary', ...target])) : ''
+  const id = idOf({ namespace, key, target }, namesOf?.(targetId) ?? policy.vary, request)
+  return { id, targetId, target, parentId: parentId(namespace, key), key, namespace }
+}
+
+/** The id of a target's response that varies by the header fields `names`. */
+export function idOf(
+  { namespace, key, target }: Pick<ResponseKey, 'namespace' | 'key' | 'target'>,
+  names: readonly string[],
+  request: Pick<CacheableRequest, 'header'>,
+): string {
+  if (names.length === 0) return variantId(namespace, key, tuple(target))
+  const fields = names.flatMap((name) => [name, fieldPart(request.header(name))])
+  return variantId(namespace, key, tuple([...target, ...fields]))
 }
 
 /** What the caller has at hand already. */

@@ -25,7 +25,15 @@ export interface Hit {
   readonly ageSeconds: number
   /** Seconds until it is no longer fresh; negative when it is stale. */
   readonly ttlSeconds: number
+  /** It was made for another request, for which this one waited, and why. */
+  readonly collapsed?: Forward
 }
+
+/**
+ * Why the handler runs (RFC 9211 §2.2): nothing was there, or other variants only, nothing fresh was, or the client
+ * wanted it.
+ */
+export type Forward = 'uri-miss' | 'vary-miss' | 'stale' | 'request'
 
 /**
  * Why there is nothing to store: the response may not be; the handler failed; whoever asked is gone before it was
@@ -53,8 +61,7 @@ export interface LeadOptions {
   readonly compression: CacheParts['compression']
   readonly context: LoadControl
   readonly place: Place
-  /** Why the handler runs (RFC 9211 §2.2): nothing was there, nothing fresh was, or the client asked for it. */
-  readonly forward: 'uri-miss' | 'stale' | 'request'
+  readonly forward: Forward
   /** The request bears an Authorization that the key does not know. */
   readonly isAuthorized: boolean
   /** Why nothing will be stored whatever the response says; it is shared with those who wait all the same. */
@@ -70,7 +77,7 @@ export interface LeadOptions {
 export class Lead {
   readonly kind = 'lead'
   readonly id: string
-  readonly forward: LeadOptions['forward']
+  readonly forward: Forward
   readonly obstacle: LeadOptions['obstacle']
   readonly maxBodyBytes: number
   /** What is stored and may be confirmed, as the handler is told of it. */

@@ -16,13 +16,13 @@ import { stampsOf } from '../options.ts'
 import type { MaybePromise } from '../stores/store.ts'
 import { controlOf } from './cache-control.ts'
 import { hasValidator, lifetimeOf } from './freshness.ts'
-import { mayVary, nameOf, responseKey, type ResponseKey } from './key.ts'
-import { Lead, type Hit, type LeadOptions, type Place } from './lead.ts'
+import { idOf, mayVary, nameOf, responseKey, type ResponseKey } from './key.ts'
+import { Lead, type Forward, type Hit, type LeadOptions, type Place } from './lead.ts'
 import type { CacheableRequest } from './message.ts'
 import { bypassReason, isUnkeyedAuthorized } from './policy.ts'
 import { RecentDrops } from './recent-drops.ts'
 import type { RoutePolicy } from './route-policy.ts'
-import { forwardReason, heededWishes, isSelectedBy } from './selection.ts'
+import { forwardReason, heededWishes, isGranted, isSelectedBy } from './selection.ts'
 import { controllingHeaders, decodeResponse, type StoredResponse } from './stored-response.ts'
 import { LearntNames, variantOf, varyingIn, type Varying } from './vary.ts'
 
@@ -42,7 +42,6 @@ export type Begun = Hit | Lead | Bypass | Unsatisfied
 /** Runs the route again behind the caller's back, with a lead to finish. */
 export type Rerun = (lead: Lead) => void
 
-type Forward = LeadOptions['forward']
 type LeadResult = Lead['result']
 type FoundEntry = Entry | undefined | 'cut off'
 
@@ -129,7 +128,7 @@ export class ResponseCache {
       // Nobody waits for the first answer.
       if (entry instanceof Promise) entry.catch(() => undefined)
       this.#learnt.learn(key.targetId, varying.names)
-      const now = { ...asked, key: responseKey(request, this.#policy, { name: key.key, namesOf: () => varying.names }) }
+      const now = { ...asked, key: { ...key, id: idOf(key, varying.names, request) } }
       return then(loads.find(now.key), (one) => this.#answer(foundFrom(now, one, varying)))
     })
   }
@@ -143,7 +142,8 @@ export class ResponseCache {
     if (entry !== undefined && hit === undefined) this.#reportUnlessResponse(entry, key)
     const mayRefreshBehind = hit?.isStale === true && this.#mayRefreshBehind(found)
     const selection = { request, wishes, policy: this.#policy, now, mayRefreshBehind }
-    const forward = entry === undefined || hit === undefined ? 'uri-miss' : forwardReason(entry, hit, selection)
+    const isMiss = entry === undefined || hit === undefined
+    const forward = isMiss ? missReason(found) : forwardReason(entry, hit, selection)
     if (forward !== undefined) {
       if (wishes?.onlyIfCached === true) return { kind: 'unsatisfied' }
       return this.#miss(found, forward)
@@ -194,11 +194,17 @@ export class ResponseCache {
     })
   }
 
-  /** Leads, or waits for whoever does. */
-  #load(found: Found, forward: Forward): Promise<Begun> {
-    const { isAuthorized } = found
+  /**
+   * Leads, or waits for whoever does.
+   *
+   * @param hasWaited in vain: what somebody else has loaded is not what this request wants
+   */
+  #load(found: Found, forward: Forward, hasWaited = false): Promise<Begun> {
+    const { isAuthorized, request } = found
     const drop = this.#drops.get(dropId(found))
-    const isAlone = isAuthorized || drop === 'refused' || drop === 'failed'
+    // Whoever wants it confirmed now cannot have what somebody began to load before.
+    const isAnew = hasWaited || heededWishes(request, this.#policy)?.noCache === true
+    const isAlone = isAuthorized || isAnew || drop === 'refused' || drop === 'failed'
     // A moment ago there was nothing to store, so it does not ask for the lease, which others may need.
     const obstacle = found.isCutOff ? 'unreachable' : isAuthorized && drop !== undefined ? 'authorization' : undefined
     return new Promise((resolve, reject) => {
@@ -219,22 +225,29 @@ export class ResponseCache {
   }
 
   /** What somebody else's load gives to a request that waited for it. */
-  #share(found: Found, { entry, value }: Loaded, forward: Forward): MaybePromise<Begun> {
+  #share(found: Found, { entry, value, source }: Loaded, forward: Forward): MaybePromise<Begun> {
+    // The store has failed, and there is a copy of before.
+    if (source === 'stale') return this.#standIn(found) ?? { kind: 'bypass', reason: 'unreachable' }
     const hit = entry === undefined ? this.#unstored(value, found) : this.#hit(entry, found)
-    if (hit !== undefined && this.#isUsable(entry)) return hit
-    // It is another variant, or good for one request alone: ask anew, knowing that.
-    if (hit === undefined && this.#isOtherVariant(entry?.value ?? value, found))
-      return this.begin(found.request, found.rerun)
-    if (entry !== undefined && hit === undefined) {
+    if (hit !== undefined) {
+      if (this.#isUsable(hit, entry, found)) return { ...hit, collapsed: forward }
+      // Whoever asks for the lease says what it has seen, or it is handed the same again.
+      return this.#load({ ...found, entry: entry ?? found.entry }, forward, true)
+    }
+    // It is another variant: ask anew, knowing that.
+    if (this.#isOtherVariant(entry?.value ?? value, found)) return this.begin(found.request, found.rerun)
+    if (entry !== undefined) {
       return { kind: 'bypass', reason: found.isAuthorized ? 'authorization' : 'unreadable' }
     }
     const standIn = this.#drops.get(dropId(found)) === 'failed' ? this.#standIn(found) : undefined
     return standIn ?? this.#load(found, forward)
   }
 
-  /** What had to be confirmed for whoever led has to be confirmed for those who waited, too. */
-  #isUsable(entry: Entry | undefined): boolean {
-    return entry === undefined || entry.freshUntil > entry.storedAt
+  /** What had to be confirmed for whoever led has to be confirmed for those who waited, too; and they may want more. */
+  #isUsable(hit: Hit, entry: Entry | undefined, { request }: Found): boolean {
+    if (entry !== undefined && entry.freshUntil <= entry.storedAt) return false
+    const wishes = heededWishes(request, this.#policy)
+    return wishes === undefined || isGranted(wishes, hit)
   }
 
   #isOtherVariant(value: unknown, { request }: Found): boolean {
@@ -265,7 +278,7 @@ export class ResponseCache {
       varying,
       targetId,
       at: (names) => ({
-        id: responseKey(request, this.#policy, { name: key.key, namesOf: () => names }).id,
+        id: idOf(key, names, request),
         variant: variantOf(request, names),
       }),
       learn: (names) => this.#learnt.learn(targetId, names),
@@ -327,6 +340,12 @@ export class ResponseCache {
   #count(event: 'hit' | 'stale' | 'miss', { key, namespace }: ResponseKey): void {
     this.#cache.parts.telemetry.count(event, key, namespace)
   }
+}
+
+/** Whether nothing is stored of the target, or of other variants something is (RFC 9211 §2.2). */
+function missReason({ varying, request }: Found): Forward {
+  const isOther = varying !== undefined && varying.names.length > 0 && varying.variants.length > 0
+  return isOther && !varying.variants.includes(variantOf(request, varying.names)) ? 'vary-miss' : 'uri-miss'
 }
 
 /** Requests with an Authorization are remembered by themselves: what they may not have others may wait for. */

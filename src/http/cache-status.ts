@@ -9,10 +9,16 @@ export interface CacheVerdict {
   readonly cacheStatus: string
 }
 
-/** A stored response was sent. */
-export function hitVerdict({ isStale, ttlSeconds, collapsed }: Hit): CacheVerdict {
-  const how = collapsed === undefined ? 'hit' : `fwd=${collapsed}; collapsed`
-  return { xCache: isStale ? 'STALE' : 'HIT', cacheStatus: `tidemark; ${how}; ttl=${ttlSeconds}` }
+/** A stored response was sent; without asking the handler, or because of what came of that. */
+export function hitVerdict({ isStale, ttlSeconds, forwarded }: Hit): CacheVerdict {
+  if (forwarded === undefined)
+    return { xCache: isStale ? 'STALE' : 'HIT', cacheStatus: `tidemark; hit; ttl=${ttlSeconds}` }
+  const { why, outcome, status } = forwarded
+  const told = status === undefined ? '' : ` fwd-status=${status};`
+  // `collapsed` and `stored` are parameters of the standard's own; the others are ours to tell.
+  const how = outcome === 'collapsed' || outcome === 'stored' ? outcome : `detail=${outcome}`
+  const xCache = isStale ? 'STALE' : outcome === 'stored' ? 'MISS' : 'HIT'
+  return { xCache, cacheStatus: `tidemark; fwd=${why};${told} ${how}; ttl=${ttlSeconds}` }
 }
 
 /** The handler ran and its response is stored, or not because of `refusal`. */

@@ -11,8 +11,17 @@ import type { CacheableRequest } from './message.ts'
 import type { RoutePolicy } from './route-policy.ts'
 import { fieldPart } from './vary.ts'
 
-export interface ResponseKey {
+/** Under which id a response is stored. */
+export interface VariedId {
   readonly id: string
+  /** All of what the id has only the hash of; undefined if it says all by itself. It is stored, and compared on reading. */
+  readonly longKey: string | undefined
+}
+
+/** A name, and what is told apart beneath it. */
+type Named = Pick<ResponseKey, 'namespace' | 'key' | 'target'>
+
+export interface ResponseKey extends VariedId {
   /** The id of what is known of all variants (vary.ts). */
   readonly targetId: string
   /** What tells the target from others: the parts of the id, without the header fields that its responses vary by. */
@@ -36,20 +45,31 @@ export function responseKey(request: CacheableRequest, policy: RoutePolicy, know
   const target = [policy.pattern, request.scheme, request.host, ...resource]
   if (request.method === 'QUERY') target.push('QUERY', contentDigest(request) ?? '')
   if (policy.hasUser) target.push('user', request.user === undefined ? '-' : `=${request.user}`)
-  const targetId = mayVary(policy) ? variantId(namespace, key, tuple(['vary', ...target])) : ''
-  const id = idOf({ namespace, key, target }, namesOf?.(targetId) ?? policy.vary, request)
-  return { id, targetId, target, parentId: parentId(namespace, key), key, namespace }
+  const named = { namespace, key, target }
+  const targetId = mayVary(policy) ? idOf(named, ['vary', ...target]).id : ''
+  const { id, longKey } = variedId(named, namesOf?.(targetId) ?? policy.vary, request)
+  return { id, longKey, targetId, target, parentId: parentId(namespace, key), key, namespace }
 }
 
 /** The id of a target's response that varies by the header fields `names`. */
-export function idOf(
-  { namespace, key, target }: Pick<ResponseKey, 'namespace' | 'key' | 'target'>,
-  names: readonly string[],
-  request: Pick<CacheableRequest, 'header'>,
-): string {
-  if (names.length === 0) return variantId(namespace, key, tuple(target))
-  const fields = names.flatMap((name) => [name, fieldPart(request.header(name))])
-  return variantId(namespace, key, tuple([...target, ...fields]))
+export function variedId(named: Named, names: readonly string[], request: Pick<CacheableRequest, 'header'>): VariedId {
+  if (names.length === 0) return idOf(named, named.target)
+  return idOf(named, [...named.target, ...names.flatMap((name) => [name, fieldPart(request.header(name))])])
+}
+
+function idOf({ namespace, key }: Named, parts: readonly string[]): VariedId {
+  const text = tuple(parts)
+  const isPlain = text.length <= LONGEST_VARIANT && !text.includes('\0') && text.isWellFormed()
+  if (isPlain) return { id: variantId(namespace, key, text), longKey: undefined }
+  const hash = createHash('sha256').update(text, 'utf16le').digest('base64url')
+  return { id: variantId(namespace, key, `#${hash}`), longKey: text }
+}
+
+/** Each part behind its length. */
+function tuple(parts: readonly string[]): string {
+  let text = ''
+  for (const part of parts) text += `${part.length}:${part}`
+  return text
 }
 
 /** What the caller has at hand already. */
@@ -68,14 +88,6 @@ export function mayVary(policy: RoutePolicy): boolean {
 /** What the route's `key` says, else the path. */
 export function nameOf(request: CacheableRequest): string {
   return request.name ?? request.path
-}
-
-/** Each part behind its length, as one string without NUL. */
-function tuple(parts: readonly string[]): string {
-  let text = ''
-  for (const part of parts) text += `${part.length}:${part}`
-  const isPlain = text.length <= LONGEST_VARIANT && !text.includes('\0') && text.isWellFormed()
-  return isPlain ? text : `#${createHash('sha256').update(text, 'utf16le').digest('base64url')}`
 }
 
 /** Of the query what the response may depend on: the declared parameters, or all. */

@@ -6,6 +6,7 @@ import type { MaybePromise } from '../stores/store.ts'
 import { controlOf, OWN_CONTROL, withheldNames } from './cache-control.ts'
 import { hasValidator, isPublic, keptWindows, lifetimeOf, type Arrival, type ResponseHead } from './freshness.ts'
 import { lineOf, storedHeaders } from './headers.ts'
+import type { VariedId } from './key.ts'
 import type { HandledResponse, Headers } from './message.ts'
 import type { Narrowed } from './narrowed.ts'
 import { packed } from './packed.ts'
@@ -25,8 +26,20 @@ export interface Hit {
   readonly ageSeconds: number
   /** Seconds until it is no longer fresh; negative when it is stale. */
   readonly ttlSeconds: number
-  /** It was made for another request, for which this one waited, and why. */
-  readonly collapsed?: Forward
+  /** The handler was asked first, for this request or for another that it waited for. */
+  readonly forwarded?: Forwarded
+}
+
+/** How the handler came to be asked, and what came of it. */
+export interface Forwarded {
+  readonly why: Forward
+  /**
+   * Somebody else's request was answered with the same (`collapsed`), its answer was stored (`stored`), it had a failure
+   * for an answer, or none in time (`late`).
+   */
+  readonly outcome: 'collapsed' | 'stored' | 'failed' | 'late'
+  /** That of the failure. */
+  readonly status?: number
 }
 
 /**
@@ -48,14 +61,14 @@ export interface Place {
   /** The id under which that is noted. */
   readonly targetId: string
   /** The id of the response that varies by these fields, and what tells its variant from others. */
-  at(names: readonly string[]): { readonly id: string; readonly variant: string }
+  at(names: readonly string[]): VariedId & { readonly variant: string }
   /** From now on this process looks for the target's responses by these fields. */
   learn(names: readonly string[]): void
 }
 
 export interface LeadOptions {
-  /** The id of the entry that is to be filled. */
-  readonly id: string
+  /** Of the entry that is to be filled. */
+  readonly key: VariedId
   readonly policy: RoutePolicy
   readonly clock: Clock
   readonly compression: CacheParts['compression']
@@ -69,7 +82,7 @@ export interface LeadOptions {
   /** What is stored, and may be confirmed. */
   readonly previous: StoredResponse | undefined
   /** What may be sent should the handler fail. */
-  readonly standIn: () => Hit | undefined
+  readonly standIn: (status: number) => Hit | undefined
   /** Told that nothing is stored, or nothing that may be used again, and why. */
   readonly onDrop: (why: Drop) => void
 }
@@ -94,7 +107,7 @@ export class Lead {
   constructor(options: LeadOptions) {
     this.#options = options
     this.#beganAt = options.clock.now()
-    this.id = options.id
+    this.id = options.key.id
     this.forward = options.forward
     this.obstacle = options.obstacle
     this.previous = options.previous
@@ -173,9 +186,9 @@ export class Lead {
     this.#end(undefined)
   }
 
-  /** The stale response to send in the place of a failure, if there is one and it allows it. */
-  standIn(): Hit | undefined {
-    return this.#options.standIn()
+  /** The stale response to send in the place of a failure with `status`, if there is one and it allows it. */
+  standIn(status: number): Hit | undefined {
+    return this.#options.standIn(status)
   }
 
   /** Says how long and under which id the response is stored; what is stored before its body. */
@@ -183,7 +196,7 @@ export class Lead {
     head: ResponseHead & { readonly hasOwnTag: boolean },
     before: Headers,
   ): Omit<StoredHead, 'coding' | 'length'> {
-    const { policy, context, clock, onDrop } = this.#options
+    const { key, policy, context, clock, onDrop } = this.#options
     const { status, headers, hasOwnTag } = head
     const now = clock.now()
     const lifetime = this.#lifetime(head)
@@ -208,6 +221,7 @@ export class Lead {
       varies: isLearnt ? settled?.names : undefined,
       variant: isLearnt ? settled?.variant : undefined,
       ownControl: lineOf(headers[OWN_CONTROL]),
+      longKey: (settled?.key ?? key).longKey,
     }
   }
 
@@ -229,9 +243,9 @@ export class Lead {
     if (place.varying === undefined) return undefined
     const more = policy.kind === 'rfc9111' ? varyingNames(headers, before) : []
     const names = union(place.varying.names, more)
-    const { id, variant } = place.at(names)
+    const { variant, ...key } = place.at(names)
     const varying = withVariant(place.varying, names, variant)
-    return varying === undefined ? 'too many' : { id, names, variant, varying }
+    return varying === undefined ? 'too many' : { key, names, variant, varying }
   }
 
   #unkeyed(headers: Headers, before: Headers): string | undefined {
@@ -241,9 +255,9 @@ export class Lead {
     return this.#narrowed.refusal(union(place.varying?.names ?? [], varyingNames(headers, before)))
   }
 
-  #settle({ id, names, varying }: Settled): void {
+  #settle({ key, names, varying }: Settled): void {
     const { context, place } = this.#options
-    if (id !== this.id) context.as(id)
+    if (key.id !== this.id) context.as(key.id)
     if (varying === place.varying) return
     place.learn(names)
     context.note(place.targetId, varying)
@@ -256,7 +270,7 @@ export class Lead {
 }
 
 interface Settled {
-  readonly id: string
+  readonly key: VariedId
   readonly names: readonly string[]
   readonly variant: string
   readonly varying: Varying

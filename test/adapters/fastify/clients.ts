@@ -105,7 +105,7 @@ function dispatching(origin: string, dispatcher: Dispatcher): Client {
   onTestFinished(() => dispatcher.destroy())
   const open = (path: string, { method = 'GET', ...rest }: Question): Promise<Dispatcher.ResponseData> =>
     // `blocking`: no other request goes out before this one's head has come.
-    dispatcher.request({ origin, path, method: method as Dispatcher.HttpMethod, blocking: false, ...rest })
+    dispatcher.request({ origin, path, method, blocking: false, ...rest })
   return {
     async ask(path, question = {}) {
       const { statusCode, headers, body } = await open(path, question)

@@ -1,5 +1,5 @@
 /** `policy: 'rfc9111'` in a reverse proxy: one route of all methods in front of a scripted origin, asked over real sockets. */
-import { request as send } from 'node:http'
+import { request as send, type OutgoingHttpHeaders } from 'node:http'
 import { expect } from 'vitest'
 import { ManualClock } from 'tidemark/testing'
 import type { Caches } from '../../helpers/caches.ts'
@@ -10,7 +10,7 @@ import { passTo, startScriptedOrigin, type Scripted, type ScriptedOrigin } from 
 export interface Step {
   readonly method?: string
   readonly path?: string
-  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly headers?: Readonly<Record<string, string | readonly string[]>> | undefined
   /** What the origin would answer, if it were asked. */
   readonly origin?: Scripted
   /** Seconds that pass before. */
@@ -59,7 +59,7 @@ export class Proxy {
   ask({ method = 'GET', path = '/test/a', headers = {} }: Step): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const { hostname, port } = new URL(this.#url)
-      const asked = send({ hostname, port, method, path, headers }, (response) => {
+      const asked = send({ hostname, port, method, path, headers: headers as OutgoingHttpHeaders }, (response) => {
         const chunks: Buffer[] = []
         response.on('data', (chunk: Buffer) => chunks.push(chunk))
         response.on('error', reject)
@@ -89,10 +89,11 @@ export function playing(caches: Caches): (steps: Steps, grace?: number) => Promi
     for (const [i, step] of (typeof steps === 'function' ? steps(proxy) : steps).entries()) {
       const path = step.path ?? `/test/${cases}`
       if (step.after !== undefined) proxy.clock.advance(step.after)
-      proxy.origin.script(new URL(path, 'http://origin').pathname, step.origin === undefined ? [] : [step.origin])
-      const before = proxy.origin.asked.get(path)?.length ?? 0
+      const { pathname } = new URL(path, 'http://origin')
+      proxy.origin.script(pathname, step.origin === undefined ? [] : [step.origin])
+      const before = proxy.origin.asked.get(pathname)?.length ?? 0
       const answer = await proxy.ask({ ...step, path })
-      const all = proxy.origin.asked.get(path) ?? []
+      const all = proxy.origin.asked.get(pathname) ?? []
       const isConfirmed =
         all.at(-1)?.headers['if-none-match'] !== undefined || all.at(-1)?.headers['if-modified-since'] !== undefined
       const by =
@@ -113,6 +114,6 @@ export function playing(caches: Caches): (steps: Steps, grace?: number) => Promi
 /** A fill goes behind its answer. */
 export const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 15))
 
-export const fresh = (more: Record<string, string> = {}): Scripted => ({
+export const fresh = (more: Record<string, string | readonly string[]> = {}): Scripted => ({
   headers: { 'cache-control': 'max-age=3600', ...more },
 })

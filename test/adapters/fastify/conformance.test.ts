@@ -225,6 +225,19 @@ describe.each(STORES)('on %s', (kind) => {
       ])
     })
 
+    test('who asks for the same when the answer is there is answered from the cache', async () => {
+      const proxy = new Proxy(caches)
+      await proxy.start()
+      const bodies: string[] = []
+      for (let i = 0; i < 50; i++) {
+        const asked: Step = { path: `/test/at-once/${i}`, headers: { foo: '1' }, by: 'cache' }
+        proxy.origin.script(asked.path!, [fresh({ vary: 'foo' }), fresh({ vary: 'foo' })])
+        await proxy.ask(asked)
+        bodies.push((await proxy.ask(asked)).body)
+      }
+      expect(bodies).toEqual(Array(50).fill('answer 1'))
+    })
+
     test('a 304 freshens the variant it was asked for, and no other', async () => {
       const of = (foo: string, etag: string): Step => ({
         headers: { foo },

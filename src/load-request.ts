@@ -26,7 +26,7 @@ export interface LoadControl extends LoadContext {
   windows(windows: Windows): void
   /** Stores the entry under another id that hangs on the same parent, as only the load could tell. */
   as(id: string): void
-  /** Once the entry is stored, stores a note under another id that hangs on the same parent. */
+  /** Stores a note beside the entry, under another id that hangs on the same parent. */
   note(id: string, value: unknown): void
 }
 

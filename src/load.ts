@@ -294,10 +294,11 @@ export class Loads {
     const kept = load.isSkipped || isNothing ? undefined : draft
     const entry = kept && stamped(kept, lease)
     const outcome = this.#end(request, lease, { tags: load.tags, draft: kept, as: load.as }).then((verdict) => {
-      if (verdict === 'stored' && load.note !== undefined) void this.#keepNote(request, lease, load)
       if (verdict === 'stored' && joined !== 'alone') return { ...joined, entry }
       return verdict === 'released' || joined === 'alone' ? joined : 'anew'
     })
+    // At once, so that who asks when the answer is there finds both.
+    if (kept !== undefined && load.note !== undefined) void this.#keepNote(request, lease, load)
     return { value, shareable, entry, source: 'load', outcome, isPrivate }
   }
 
@@ -311,7 +312,7 @@ export class Loads {
     }
   }
 
-  /** A note is a hint for who comes next; without it one more load is needed, and nothing else. */
+  /** A note is a hint for who comes next: without it, or with that of a load that was refused, one more load is needed. */
   async #keepNote(request: LoadRequest, { parent }: Lease, { note, windows }: Load): Promise<void> {
     const { store, clock, telemetry } = this.#options
     try {

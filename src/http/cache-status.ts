@@ -9,9 +9,16 @@ export interface CacheVerdict {
   readonly cacheStatus: string
 }
 
-/** A stored response was sent. */
-export function hitVerdict(hit: Hit): CacheVerdict {
-  return { xCache: hit.isStale ? 'STALE' : 'HIT', cacheStatus: `tidemark; hit; ttl=${hit.ttlSeconds}` }
+/** A stored response was sent; without asking the handler, or because of what came of that. */
+export function hitVerdict({ isStale, ttlSeconds, forwarded }: Hit): CacheVerdict {
+  if (forwarded === undefined)
+    return { xCache: isStale ? 'STALE' : 'HIT', cacheStatus: `tidemark; hit; ttl=${ttlSeconds}` }
+  const { why, outcome, status } = forwarded
+  const told = status === undefined ? '' : ` fwd-status=${status};`
+  // `collapsed` and `stored` are parameters of the standard's own; the others are ours to tell.
+  const how = outcome === 'collapsed' || outcome === 'stored' ? outcome : `detail=${outcome}`
+  const xCache = isStale ? 'STALE' : outcome === 'stored' ? 'MISS' : 'HIT'
+  return { xCache, cacheStatus: `tidemark; fwd=${why};${told} ${how}; ttl=${ttlSeconds}` }
 }
 
 /** The handler ran and its response is stored, or not because of `refusal`. */
@@ -26,7 +33,8 @@ export function leadVerdict({ forward, obstacle }: Lead, refusal: string | undef
 
 /** The cache had no part in it. */
 export function bypassVerdict(reason: string): CacheVerdict {
-  return reason === 'method'
-    ? { xCache: 'BYPASS', cacheStatus: 'tidemark; fwd=method' }
-    : { xCache: 'BYPASS', cacheStatus: `tidemark; fwd=bypass; detail=${reason}` }
+  if (reason === 'method') return { xCache: 'BYPASS', cacheStatus: 'tidemark; fwd=method' }
+  // What the client wanted, not what the route does (RFC 9211 §2.2).
+  const why = reason === 'request-no-store' ? 'request' : 'bypass'
+  return { xCache: 'BYPASS', cacheStatus: `tidemark; fwd=${why}; detail=${reason}` }
 }

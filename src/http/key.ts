@@ -11,10 +11,21 @@ import type { CacheableRequest } from './message.ts'
 import type { RoutePolicy } from './route-policy.ts'
 import { fieldPart } from './vary.ts'
 
-export interface ResponseKey {
+/** Under which id a response is stored. */
+export interface VariedId {
   readonly id: string
+  /** All of what the id has only the hash of; undefined if it says all by itself. It is stored, and compared on reading. */
+  readonly longKey: string | undefined
+}
+
+/** A name, and what is told apart beneath it. */
+type Named = Pick<ResponseKey, 'namespace' | 'key' | 'target'>
+
+export interface ResponseKey extends VariedId {
   /** The id of what is known of all variants (vary.ts). */
   readonly targetId: string
+  /** What tells the target from others: the parts of the id, without the header fields that its responses vary by. */
+  readonly target: readonly string[]
   readonly parentId: string
   /** The name, as users know it. */
   readonly key: string
@@ -30,13 +41,35 @@ export function responseKey(request: CacheableRequest, policy: RoutePolicy, know
   const { name: key = nameOf(request), namesOf } = known
   assertKey(key, namespace)
   // A name made by a function of the request says which response it is; a fixed name covers all of the route's.
-  const target = policy.isNameComplete ? [] : [request.path, queryPart(request, policy)]
-  const parts = [policy.pattern, request.scheme, request.host, ...target]
-  if (request.method === 'QUERY') parts.push('QUERY', contentDigest(request) ?? '')
-  if (policy.hasUser) parts.push('user', request.user === undefined ? '-' : `=${request.user}`)
-  const targetId = mayVary(policy) ? variantId(namespace, key, tuple(['vary', ...parts])) : ''
-  for (const name of namesOf?.(targetId) ?? policy.vary) parts.push(name, fieldPart(request.header(name)))
-  return { id: variantId(namespace, key, tuple(parts)), targetId, parentId: parentId(namespace, key), key, namespace }
+  const resource = policy.isNameComplete ? [] : [request.path, queryPart(request, policy)]
+  const target = [policy.pattern, request.scheme, request.host, ...resource]
+  if (request.method === 'QUERY') target.push('QUERY', contentDigest(request) ?? '')
+  if (policy.hasUser) target.push('user', request.user === undefined ? '-' : `=${request.user}`)
+  const named = { namespace, key, target }
+  const targetId = mayVary(policy) ? idOf(named, ['vary', ...target]).id : ''
+  const { id, longKey } = variedId(named, namesOf?.(targetId) ?? policy.vary, request)
+  return { id, longKey, targetId, target, parentId: parentId(namespace, key), key, namespace }
+}
+
+/** The id of a target's response that varies by the header fields `names`. */
+export function variedId(named: Named, names: readonly string[], request: Pick<CacheableRequest, 'header'>): VariedId {
+  if (names.length === 0) return idOf(named, named.target)
+  return idOf(named, [...named.target, ...names.flatMap((name) => [name, fieldPart(request.header(name))])])
+}
+
+function idOf({ namespace, key }: Named, parts: readonly string[]): VariedId {
+  const text = tuple(parts)
+  const isPlain = text.length <= LONGEST_VARIANT && !text.includes('\0') && text.isWellFormed()
+  if (isPlain) return { id: variantId(namespace, key, text), longKey: undefined }
+  const hash = createHash('sha256').update(text, 'utf16le').digest('base64url')
+  return { id: variantId(namespace, key, `#${hash}`), longKey: text }
+}
+
+/** Each part behind its length. */
+function tuple(parts: readonly string[]): string {
+  let text = ''
+  for (const part of parts) text += `${part.length}:${part}`
+  return text
 }
 
 /** What the caller has at hand already. */
@@ -55,14 +88,6 @@ export function mayVary(policy: RoutePolicy): boolean {
 /** What the route's `key` says, else the path. */
 export function nameOf(request: CacheableRequest): string {
   return request.name ?? request.path
-}
-
-/** Each part behind its length, as one string without NUL. */
-function tuple(parts: readonly string[]): string {
-  let text = ''
-  for (const part of parts) text += `${part.length}:${part}`
-  const isPlain = text.length <= LONGEST_VARIANT && !text.includes('\0') && text.isWellFormed()
-  return isPlain ? text : `#${createHash('sha256').update(text, 'utf16le').digest('base64url')}`
 }
 
 /** Of the query what the response may depend on: the declared parameters, or all. */

@@ -6,6 +6,7 @@ import type { MaybePromise } from '../stores/store.ts'
 import { controlOf, OWN_CONTROL, withheldNames } from './cache-control.ts'
 import { hasValidator, isPublic, keptWindows, lifetimeOf, type Arrival, type ResponseHead } from './freshness.ts'
 import { lineOf, storedHeaders } from './headers.ts'
+import type { VariedId } from './key.ts'
 import type { HandledResponse, Headers } from './message.ts'
 import type { Narrowed } from './narrowed.ts'
 import { packed } from './packed.ts'
@@ -25,7 +26,27 @@ export interface Hit {
   readonly ageSeconds: number
   /** Seconds until it is no longer fresh; negative when it is stale. */
   readonly ttlSeconds: number
+  /** The handler was asked first, for this request or for another that it waited for. */
+  readonly forwarded?: Forwarded
 }
+
+/** How the handler came to be asked, and what came of it. */
+export interface Forwarded {
+  readonly why: Forward
+  /**
+   * Somebody else's request was answered with the same (`collapsed`), its answer was stored (`stored`), it had a failure
+   * for an answer, or none in time (`late`).
+   */
+  readonly outcome: 'collapsed' | 'stored' | 'failed' | 'late'
+  /** That of the failure. */
+  readonly status?: number
+}
+
+/**
+ * Why the handler runs (RFC 9211 §2.2): nothing was there, or other variants only, nothing fresh was, or the client
+ * wanted it.
+ */
+export type Forward = 'uri-miss' | 'vary-miss' | 'stale' | 'request'
 
 /**
  * Why there is nothing to store: the response may not be; the handler failed; whoever asked is gone before it was
@@ -40,21 +61,20 @@ export interface Place {
   /** The id under which that is noted. */
   readonly targetId: string
   /** The id of the response that varies by these fields, and what tells its variant from others. */
-  at(names: readonly string[]): { readonly id: string; readonly variant: string }
+  at(names: readonly string[]): VariedId & { readonly variant: string }
   /** From now on this process looks for the target's responses by these fields. */
   learn(names: readonly string[]): void
 }
 
 export interface LeadOptions {
-  /** The id of the entry that is to be filled. */
-  readonly id: string
+  /** Of the entry that is to be filled. */
+  readonly key: VariedId
   readonly policy: RoutePolicy
   readonly clock: Clock
   readonly compression: CacheParts['compression']
   readonly context: LoadControl
   readonly place: Place
-  /** Why the handler runs (RFC 9211 §2.2): nothing was there, nothing fresh was, or the client asked for it. */
-  readonly forward: 'uri-miss' | 'stale' | 'request'
+  readonly forward: Forward
   /** The request bears an Authorization that the key does not know. */
   readonly isAuthorized: boolean
   /** Why nothing will be stored whatever the response says; it is shared with those who wait all the same. */
@@ -62,7 +82,7 @@ export interface LeadOptions {
   /** What is stored, and may be confirmed. */
   readonly previous: StoredResponse | undefined
   /** What may be sent should the handler fail. */
-  readonly standIn: () => Hit | undefined
+  readonly standIn: (status: number) => Hit | undefined
   /** Told that nothing is stored, or nothing that may be used again, and why. */
   readonly onDrop: (why: Drop) => void
 }
@@ -70,7 +90,7 @@ export interface LeadOptions {
 export class Lead {
   readonly kind = 'lead'
   readonly id: string
-  readonly forward: LeadOptions['forward']
+  readonly forward: Forward
   readonly obstacle: LeadOptions['obstacle']
   readonly maxBodyBytes: number
   /** What is stored and may be confirmed, as the handler is told of it. */
@@ -87,7 +107,7 @@ export class Lead {
   constructor(options: LeadOptions) {
     this.#options = options
     this.#beganAt = options.clock.now()
-    this.id = options.id
+    this.id = options.key.id
     this.forward = options.forward
     this.obstacle = options.obstacle
     this.previous = options.previous
@@ -166,9 +186,9 @@ export class Lead {
     this.#end(undefined)
   }
 
-  /** The stale response to send in the place of a failure, if there is one and it allows it. */
-  standIn(): Hit | undefined {
-    return this.#options.standIn()
+  /** The stale response to send in the place of a failure with `status`, if there is one and it allows it. */
+  standIn(status: number): Hit | undefined {
+    return this.#options.standIn(status)
   }
 
   /** Says how long and under which id the response is stored; what is stored before its body. */
@@ -176,7 +196,7 @@ export class Lead {
     head: ResponseHead & { readonly hasOwnTag: boolean },
     before: Headers,
   ): Omit<StoredHead, 'coding' | 'length'> {
-    const { policy, context, clock, onDrop } = this.#options
+    const { key, policy, context, clock, onDrop } = this.#options
     const { status, headers, hasOwnTag } = head
     const now = clock.now()
     const lifetime = this.#lifetime(head)
@@ -201,6 +221,7 @@ export class Lead {
       varies: isLearnt ? settled?.names : undefined,
       variant: isLearnt ? settled?.variant : undefined,
       ownControl: lineOf(headers[OWN_CONTROL]),
+      longKey: (settled?.key ?? key).longKey,
     }
   }
 
@@ -222,9 +243,9 @@ export class Lead {
     if (place.varying === undefined) return undefined
     const more = policy.kind === 'rfc9111' ? varyingNames(headers, before) : []
     const names = union(place.varying.names, more)
-    const { id, variant } = place.at(names)
+    const { variant, ...key } = place.at(names)
     const varying = withVariant(place.varying, names, variant)
-    return varying === undefined ? 'too many' : { id, names, variant, varying }
+    return varying === undefined ? 'too many' : { key, names, variant, varying }
   }
 
   #unkeyed(headers: Headers, before: Headers): string | undefined {
@@ -234,9 +255,9 @@ export class Lead {
     return this.#narrowed.refusal(union(place.varying?.names ?? [], varyingNames(headers, before)))
   }
 
-  #settle({ id, names, varying }: Settled): void {
+  #settle({ key, names, varying }: Settled): void {
     const { context, place } = this.#options
-    if (id !== this.id) context.as(id)
+    if (key.id !== this.id) context.as(key.id)
     if (varying === place.varying) return
     place.learn(names)
     context.note(place.targetId, varying)
@@ -249,7 +270,7 @@ export class Lead {
 }
 
 interface Settled {
-  readonly id: string
+  readonly key: VariedId
   readonly names: readonly string[]
   readonly variant: string
   readonly varying: Varying

@@ -25,6 +25,7 @@ export interface CacheableRequest {
   tags(): readonly string[]
   /** Whether this client may have the entry refreshed by `Cache-Control: no-cache`. Asked when it does. */
   mayRefresh(): boolean
+  /** A field as the request came with it; what its handler does to the fields is the handler's own. */
   header(name: string): string | undefined
 }
 

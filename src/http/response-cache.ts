@@ -14,18 +14,29 @@ import type { LoadControl, LoadRequest } from '../load-request.ts'
 import type { Loaded } from '../loaded.ts'
 import { stampsOf } from '../options.ts'
 import type { MaybePromise } from '../stores/store.ts'
-import { controlOf } from './cache-control.ts'
-import { hasValidator, lifetimeOf } from './freshness.ts'
-import { mayVary, nameOf, responseKey, type ResponseKey } from './key.ts'
-import { Lead, type Hit, type LeadOptions, type Place } from './lead.ts'
+import {
+  foundFrom,
+  hitIn,
+  isOtherVariant,
+  mayBeShared,
+  missReason,
+  standInFrom,
+  unstoredHit,
+  type Found,
+  type Rerun,
+  type Visit,
+} from './found.ts'
+import { hasValidator } from './freshness.ts'
+import { mayVary, nameOf, responseKey, variedId, type ResponseKey } from './key.ts'
+import { Lead, type Forward, type Forwarded, type Hit, type LeadOptions, type Place } from './lead.ts'
 import type { CacheableRequest } from './message.ts'
 import { bypassReason, isUnkeyedAuthorized } from './policy.ts'
 import { RecentDrops } from './recent-drops.ts'
 import { ResponseKeys } from './response-keys.ts'
 import type { RoutePolicy } from './route-policy.ts'
-import { forwardReason, heededWishes, isSelectedBy } from './selection.ts'
-import { controllingHeaders, decodeResponse, type StoredResponse } from './stored-response.ts'
-import { LearntNames, variantOf, varyingIn, type Varying } from './vary.ts'
+import { forwardReason, heededWishes } from './selection.ts'
+import { decodeResponse, type StoredResponse } from './stored-response.ts'
+import { LearntNames, variantOf, varyingIn } from './vary.ts'
 
 /** Run the handler; the cache has no part in it. */
 export interface Bypass {
@@ -40,27 +51,15 @@ export interface Unsatisfied {
 
 export type Begun = Hit | Lead | Bypass | Unsatisfied
 
-/** Runs the route again behind the caller's back, with a lead to finish. */
-export type Rerun = (lead: Lead) => void
-
-type Forward = LeadOptions['forward']
 type LeadResult = Lead['result']
-type FoundEntry = Entry | undefined | 'cut off'
 
-/** What was found for a request. */
-interface Found {
-  readonly request: CacheableRequest
-  readonly rerun: Rerun
-  readonly key: ResponseKey
-  readonly entry: Entry | undefined
-  /** What is known of the target's variants; undefined if it has none. */
-  readonly varying: Varying | undefined
-  /** The store did not answer. */
-  readonly isCutOff: boolean
-  /** See `isUnkeyedAuthorized`. Such requests neither wait for others nor let others wait for them. */
-  readonly isAuthorized: boolean
-  /** When the store was first asked, in milliseconds of `performance.now()`; undefined: it answered at once. */
-  readonly askedAt: number | undefined
+/** Why a request waits for a load that runs elsewhere, and which. */
+interface Waiting {
+  readonly forward: Forward
+  /** It is behind this request's back, and was begun for it. */
+  readonly isOwn?: boolean
+  /** When it is late, what is stale is the answer. */
+  readonly isBehind?: boolean
 }
 
 export class ResponseCache {
@@ -114,7 +113,7 @@ export class ResponseCache {
    * By what the responses of the target are told apart stands in the store, too. Both are asked for at once: if this
    * process knew better, or less, it asks once more.
    */
-  #beginVaried({ request, rerun, key, isAuthorized }: Asked): MaybePromise<Begun> {
+  #beginVaried({ request, rerun, key, isAuthorized }: Visit): MaybePromise<Begun> {
     const { loads } = this.#cache.parts
     const entry = loads.find(key)
     const note = loads.find({ ...key, id: key.targetId })
@@ -128,7 +127,7 @@ export class ResponseCache {
       // Nobody waits for the first answer.
       if (entry instanceof Promise) entry.catch(() => undefined)
       this.#learnt.learn(key.targetId, varying.names)
-      const now = { ...asked, key: responseKey(request, this.#policy, { name: key.key, namesOf: () => varying.names }) }
+      const now = { ...asked, key: { ...key, ...variedId(key, varying.names, request) } }
       return then(loads.find(now.key), (one) => this.#answer(foundFrom(now, one, varying)))
     })
   }
@@ -138,11 +137,12 @@ export class ResponseCache {
     const wishes = heededWishes(request, this.#policy)
     if (wishes?.noStore === true) return { kind: 'bypass', reason: 'request-no-store' }
     const now = this.#cache.parts.clock.now()
-    const hit = entry && this.#hit(entry, found, now)
+    const hit = entry && hitIn(entry, found, now)
     if (entry !== undefined && hit === undefined) this.#reportUnlessResponse(entry, key)
     const mayRefreshBehind = hit?.isStale === true && this.#mayRefreshBehind(found)
     const selection = { request, wishes, policy: this.#policy, now, mayRefreshBehind }
-    const forward = entry === undefined || hit === undefined ? 'uri-miss' : forwardReason(entry, hit, selection)
+    const isMiss = entry === undefined || hit === undefined
+    const forward = isMiss ? missReason(request, found.varying) : forwardReason(entry, hit, selection)
     if (forward !== undefined) {
       if (wishes?.onlyIfCached === true) return { kind: 'unsatisfied' }
       return this.#miss(found, forward)
@@ -168,15 +168,16 @@ export class ResponseCache {
   }
 
   #refresh(found: Found): void {
-    const { key } = found
-    if (this.#drops.get(key.id) !== undefined) return
-    const run = (context: LoadControl): LeadResult => {
-      const how = { forward: 'stale', obstacle: undefined, standIn: () => undefined } as const
-      const lead = this.#lead({ ...found, isAuthorized: false }, context, how)
-      found.rerun(lead)
-      return lead.result
-    }
+    if (this.#drops.get(found.key.id) !== undefined) return
+    const run = (context: LoadControl): LeadResult => this.#runBehind(found, context)
     void this.#cache.parts.loads.refresh({ ...this.#request(found), run })
+  }
+
+  #runBehind(found: Found, context: LoadControl): LeadResult {
+    const how = { forward: 'stale', obstacle: undefined, standIn: () => undefined } as const
+    const lead = this.#lead({ ...found, isAuthorized: false }, context, how)
+    found.rerun(lead)
+    return lead.result
   }
 
   #miss(found: Found, forward: Forward): MaybePromise<Begun> {
@@ -184,68 +185,103 @@ export class ResponseCache {
     if (request.method === 'HEAD') return { kind: 'bypass', reason: 'head' }
     if (request.header('range') !== undefined) return { kind: 'bypass', reason: 'range' }
     this.#count('miss', key)
-    if (found.varying !== undefined || !mayVary(this.#policy) || found.isCutOff) return this.#load(found, forward)
+    if (found.varying !== undefined || !mayVary(this.#policy) || found.isCutOff) return this.#forward(found, forward)
     // How many variants there are matters only to those who may add one.
     const note = this.#cache.parts.loads.find({ ...key, id: key.targetId })
     return then(note, (noted) => {
       const { variants } = varyingIn(noted === 'cut off' ? undefined : noted)
-      return this.#load({ ...found, varying: { names: this.#policy.vary, variants } }, forward)
+      return this.#forward({ ...found, varying: { names: this.#policy.vary, variants } }, forward)
     })
   }
 
-  /** Leads, or waits for whoever does. */
-  #load(found: Found, forward: Forward): Promise<Begun> {
-    const { isAuthorized } = found
+  #forward(found: Found, forward: Forward): Promise<Begun> {
+    const { softTimeoutMs } = this.#policy
+    if (softTimeoutMs === undefined || forward !== 'stale' || !this.#mayBeLate(found)) return this.#load(found, forward)
+    return this.#loadBehind(found, softTimeoutMs)
+  }
+
+  /** There is something to send should the handler be late, and what it makes behind may be stored. */
+  #mayBeLate(found: Found): boolean {
+    const { entry, key } = found
+    if (found.isCutOff || !this.#mayRefreshBehind(found) || this.#drops.get(key.id) !== undefined) return false
+    return entry !== undefined && standInFrom(entry, found, this.#cache.parts.clock.now()) !== undefined
+  }
+
+  /** Has it loaded behind, waits for that as long as the route wants to, and answers with what is stale otherwise. */
+  async #loadBehind(found: Found, softTimeoutMs: number): Promise<Begun> {
+    let isOwn = false
+    const run = (context: LoadControl): LeadResult => {
+      isOwn = true
+      return this.#runBehind(found, context)
+    }
+    const loaded = await this.#cache.parts.loads.load({ ...this.#request(found), softTimeoutMs, run })
+    return this.#share(found, loaded, { forward: 'stale', isOwn, isBehind: true })
+  }
+
+  /**
+   * Leads, or waits for whoever does.
+   *
+   * @param hasWaited in vain: what somebody else has loaded is not what this request wants
+   */
+  #load(found: Found, forward: Forward, hasWaited = false): Promise<Begun> {
+    const { isAuthorized, request } = found
     const drop = this.#drops.get(dropId(found))
-    const isAlone = isAuthorized || drop === 'refused' || drop === 'failed'
+    // Whoever wants it confirmed now cannot have what somebody began to load before.
+    const isAnew = hasWaited || heededWishes(request, this.#policy)?.noCache === true
+    const isAlone = isAuthorized || isAnew || drop === 'refused' || drop === 'failed'
     // A moment ago there was nothing to store, so it does not ask for the lease, which others may need.
     const obstacle = found.isCutOff ? 'unreachable' : isAuthorized && drop !== undefined ? 'authorization' : undefined
     return new Promise((resolve, reject) => {
       let isLeading = false
       const run = (context: LoadControl): LeadResult => {
         isLeading = true
-        const lead = this.#lead(found, context, { forward, obstacle, standIn: () => this.#standIn(found) })
+        const standIn = (status: number): Hit | undefined =>
+          this.#standIn(found, { why: forward, outcome: 'failed', status })
+        const lead = this.#lead(found, context, { forward, obstacle, standIn })
         resolve(lead)
         return lead.result
       }
       this.#cache.parts.loads
         .load({ ...this.#request(found), isAlone, isCutOff: obstacle !== undefined, run })
         .then((loaded) => {
-          if (!isLeading) resolve(this.#share(found, loaded, forward))
+          if (!isLeading) resolve(this.#share(found, loaded, { forward }))
         })
         .catch(reject)
     })
   }
 
-  /** What somebody else's load gives to a request that waited for it. */
-  #share(found: Found, { entry, value }: Loaded, forward: Forward): MaybePromise<Begun> {
-    const hit = entry === undefined ? this.#unstored(value, found) : this.#hit(entry, found)
-    if (hit !== undefined && this.#isUsable(entry)) return hit
-    // It is another variant, or good for one request alone: ask anew, knowing that.
-    if (hit === undefined && this.#isOtherVariant(entry?.value ?? value, found))
-      return this.begin(found.request, found.rerun)
-    if (entry !== undefined && hit === undefined) {
+  /** What a load elsewhere gives to a request that waited for it. */
+  #share(found: Found, { entry, value, source }: Loaded, waiting: Waiting): MaybePromise<Begun> {
+    const { forward, isOwn = false, isBehind = false } = waiting
+    const failed: Forwarded = { why: forward, outcome: 'failed' }
+    if (source === 'stale') {
+      const standIn = this.#standIn(found, isBehind ? { why: forward, outcome: 'late' } : failed)
+      return standIn ?? { kind: 'bypass', reason: 'unreachable' }
+    }
+    const now = this.#cache.parts.clock.now()
+    const hit =
+      entry === undefined ? unstoredHit(value, found, { policy: this.#policy, now }) : hitIn(entry, found, now)
+    if (hit !== undefined) {
+      if (isOwn) return { ...hit, forwarded: { why: forward, outcome: 'stored' } }
+      if (mayBeShared(hit, entry, { request: found.request, policy: this.#policy }))
+        return { ...hit, forwarded: { why: forward, outcome: 'collapsed' } }
+      // Whoever asks for the lease says what it has seen, or it is handed the same again.
+      return this.#load({ ...found, entry: entry ?? found.entry }, forward, true)
+    }
+    // It is another variant: ask anew, knowing that.
+    if (isOtherVariant(entry?.value ?? value, found)) return this.begin(found.request, found.rerun)
+    if (entry !== undefined) {
       return { kind: 'bypass', reason: found.isAuthorized ? 'authorization' : 'unreadable' }
     }
-    const standIn = this.#drops.get(dropId(found)) === 'failed' ? this.#standIn(found) : undefined
+    const standIn = this.#drops.get(dropId(found)) === 'failed' ? this.#standIn(found, failed) : undefined
     return standIn ?? this.#load(found, forward)
-  }
-
-  /** What had to be confirmed for whoever led has to be confirmed for those who waited, too. */
-  #isUsable(entry: Entry | undefined): boolean {
-    return entry === undefined || entry.freshUntil > entry.storedAt
-  }
-
-  #isOtherVariant(value: unknown, { request }: Found): boolean {
-    const response = decodeResponse(value)
-    return response !== undefined && !isSelectedBy(request, response)
   }
 
   #lead(found: Found, context: LoadControl, how: Pick<LeadOptions, 'forward' | 'obstacle' | 'standIn'>): Lead {
     return new Lead({
       ...how,
       context,
-      id: found.key.id,
+      key: found.key,
       place: this.#placeOf(found),
       previous: this.#previous(found),
       policy: this.#policy,
@@ -263,10 +299,7 @@ export class ResponseCache {
     return {
       varying,
       targetId,
-      at: (names) => ({
-        id: responseKey(request, this.#policy, { name: key.key, namesOf: () => names }).id,
-        variant: variantOf(request, names),
-      }),
+      at: (names) => ({ ...variedId(key, names, request), variant: variantOf(request, names) }),
       learn: (names) => this.#learnt.learn(targetId, names),
     }
   }
@@ -274,8 +307,9 @@ export class ResponseCache {
   /** What is stored and not fresh, if it can be confirmed. */
   #previous(found: Found): StoredResponse | undefined {
     const { entry } = found
-    if (entry === undefined || freshness(entry, this.#cache.parts.clock.now()) === 'expired') return undefined
-    const response = this.#hit(entry, found)?.response
+    const now = this.#cache.parts.clock.now()
+    if (entry === undefined || freshness(entry, now) === 'expired') return undefined
+    const response = hitIn(entry, found, now)?.response
     return response !== undefined && hasValidator(response.headers, response.hasOwnTag) ? response : undefined
   }
 
@@ -286,41 +320,13 @@ export class ResponseCache {
     return { ...key, windows, tags, found: entry, isCutOff, askedAt, compress: false }
   }
 
-  /** What was found, in the place of a handler that failed. */
-  #standIn(found: Found): Hit | undefined {
+  /** What was found, in the place of what the handler should have made. */
+  #standIn(found: Found, forwarded: Forwarded): Hit | undefined {
     const { entry, key } = found
-    const hit = entry && this.#hit(entry, found)
-    if (entry === undefined || hit === undefined || hit.response.mustValidate) return undefined
-    if (this.#cache.parts.clock.now() >= entry.staleUntil + hit.response.graceMs) return undefined
+    const hit = entry && standInFrom(entry, found, this.#cache.parts.clock.now())
+    if (hit === undefined) return undefined
     this.#count('stale', key)
-    return hit
-  }
-
-  /** The answer in an entry, if it is one and this request may have it. */
-  #hit(entry: Entry, { isAuthorized, request }: Found, now = this.#cache.parts.clock.now()): Hit | undefined {
-    const response = decodeResponse(entry.value)
-    if (response === undefined || (isAuthorized && !response.isPublic)) return undefined
-    if (!isSelectedBy(request, response)) return undefined
-    return {
-      kind: 'hit',
-      response,
-      entryId: entry.entryId,
-      isStale: now >= entry.freshUntil,
-      ageSeconds: response.age + Math.max(0, Math.floor((now - entry.storedAt) / 1000)),
-      ttlSeconds: Math.floor((entry.freshUntil - now) / 1000),
-    }
-  }
-
-  /** The answer in what was loaded without the store, which is in no entry. */
-  #unstored(value: unknown, { isAuthorized, request }: Found): Hit | undefined {
-    const response = decodeResponse(value)
-    if (response === undefined || (isAuthorized && !response.isPublic) || !isSelectedBy(request, response))
-      return undefined
-    const control = controlOf(controllingHeaders(response), this.#policy.heedsCdn)
-    const { windows } = lifetimeOf(response, control, { policy: this.#policy, now: this.#cache.parts.clock.now() })
-    if (windows.ttlMs <= 0) return undefined
-    const ttlSeconds = Math.floor(windows.ttlMs / 1000)
-    return { kind: 'hit', response, entryId: undefined, isStale: false, ageSeconds: response.age, ttlSeconds }
+    return { ...hit, forwarded }
   }
 
   #count(event: 'hit' | 'stale' | 'miss', { key, namespace }: ResponseKey): void {
@@ -331,14 +337,6 @@ export class ResponseCache {
 /** Requests with an Authorization are remembered by themselves: what they may not have others may wait for. */
 function dropId({ key, isAuthorized }: Found): string {
   return isAuthorized ? `authorized ${key.id}` : key.id
-}
-
-type Asked = Pick<Found, 'request' | 'rerun' | 'key' | 'isAuthorized' | 'askedAt'>
-
-function foundFrom(asked: Asked, entry: FoundEntry, varying?: Varying): Found {
-  const { request, rerun, key, isAuthorized, askedAt } = asked
-  const isCutOff = entry === 'cut off'
-  return { request, rerun, key, isAuthorized, askedAt, entry: isCutOff ? undefined : entry, varying, isCutOff }
 }
 
 function isSame(names: readonly string[], others: readonly string[]): boolean {

@@ -9,6 +9,8 @@ export interface RoutePolicy {
   readonly namespace: string
   /** Under `'rfc9111'` its ttl is only the longest there may be. */
   readonly windows: Windows
+  /** After so long a stale response stands in for a handler that has not answered yet; undefined: never. */
+  readonly softTimeoutMs: number | undefined
   /** The name is made from the request and stands for path and query too. */
   readonly isNameComplete: boolean
   /** Query parameters that tell responses apart; undefined: all. */

@@ -1,6 +1,6 @@
 /** Whether what was found under a request's key may be sent to it (RFC 9111 §4), or why not. */
 import { freshness, type Entry } from '../entry.ts'
-import type { Hit, LeadOptions } from './lead.ts'
+import type { Forward, Hit } from './lead.ts'
 import type { CacheableRequest } from './message.ts'
 import { wantsRefresh } from './policy.ts'
 import type { RoutePolicy } from './route-policy.ts'
@@ -21,17 +21,21 @@ export interface Selection {
 }
 
 /** Why the handler has to run all the same (RFC 9211 §2.2); undefined if what was found may be sent. */
-export function forwardReason(entry: Entry, hit: Hit, selection: Selection): LeadOptions['forward'] | undefined {
+export function forwardReason(entry: Entry, hit: Hit, selection: Selection): Forward | undefined {
   const { request, policy, wishes, now, mayRefreshBehind } = selection
   const isDue = now - entry.storedAt >= REFRESH_INTERVAL_MS
   if (isDue && wantsRefresh(request) && request.mayRefresh()) return 'request'
   if (policy.kind === 'rfc9111' && wishes !== undefined) {
-    if (wishes.noCache || hit.ageSeconds > wishes.maxAge) return 'request'
-    if (!hit.isStale) return hit.ttlSeconds >= wishes.minFresh ? undefined : 'request'
+    if (wishes.noCache || !isGranted(wishes, hit)) return 'request'
     if (wishes.maxStale > 0 && -hit.ttlSeconds <= wishes.maxStale && !hit.response.mustValidate) return undefined
   }
   const state = freshness(entry, now)
   return state === 'fresh' || (state === 'stale' && mayRefreshBehind) ? undefined : 'stale'
+}
+
+/** A response is as young, and will be fresh for as long, as the client wants it. */
+export function isGranted({ maxAge, minFresh }: Wishes, { ageSeconds, ttlSeconds }: Hit): boolean {
+  return ageSeconds <= maxAge && (minFresh === 0 || ttlSeconds >= minFresh)
 }
 
 /** What the client's directives want; undefined where none is heeded: under 'route' that is `only-if-cached` alone. */

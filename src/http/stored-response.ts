@@ -29,6 +29,8 @@ export interface StoredHead {
   readonly variant: string | undefined
   /** What it said to this cache alone (RFC 9213): no client is told, and a 304 that says nothing leaves it in force. */
   readonly ownControl?: string | undefined
+  /** Under which key it was stored, if that is known by its hash alone (key.ts). */
+  readonly longKey?: string | undefined
   /** What the body is stored in, by this cache's own choice; undefined: identity. */
   readonly coding: Coding | undefined
   /** Bytes of the body in identity. */
@@ -96,7 +98,7 @@ function read(bytes: Buffer): StoredResponse | undefined {
 /** Field by field: V8 takes ten times as long for what stands behind a spread. */
 function responseOf(head: StoredHead, body: Buffer): StoredResponse {
   const { status, headers, isPublic, age, graceMs, hasOwnTag, mustValidate, varies, variant, coding, length } = head
-  const { ownControl } = head
+  const { ownControl, longKey } = head
   return {
     status,
     headers,
@@ -108,6 +110,7 @@ function responseOf(head: StoredHead, body: Buffer): StoredResponse {
     varies,
     variant,
     ownControl,
+    longKey,
     coding,
     length,
     body,
@@ -150,9 +153,15 @@ function isHead(head: unknown): head is StoredHead {
   return Object.entries(headers).every(([name, value]) => isField(name) && [value].flat().every(isValue))
 }
 
-function isLasting({ graceMs, hasOwnTag, mustValidate, ownControl }: Readonly<Record<string, unknown>>): boolean {
+function isLasting({
+  graceMs,
+  hasOwnTag,
+  mustValidate,
+  ownControl,
+  longKey,
+}: Readonly<Record<string, unknown>>): boolean {
   const isLength = Number.isFinite(graceMs) && Number(graceMs) >= 0
-  if (ownControl !== undefined && typeof ownControl !== 'string') return false
+  if (![ownControl, longKey].every((text) => text === undefined || typeof text === 'string')) return false
   return isLength && typeof hasOwnTag === 'boolean' && typeof mustValidate === 'boolean'
 }
 

@@ -49,6 +49,7 @@ export function isConfirmation(told: Headers, stored: Headers, request: Pick<Cac
   const modified = lineOf(told['last-modified'])
   if (modified !== undefined) return modified === lineOf(stored['last-modified'])
   const asked = request.header('if-none-match')
-  if (asked !== undefined) return asked === storedTag
-  return request.header('if-modified-since') === undefined
+  if (asked !== undefined) return storedTag !== undefined && isSameWeakly(asked, storedTag)
+  const since = request.header('if-modified-since')
+  return since === undefined || since === lineOf(stored['last-modified'])
 }

@@ -4,7 +4,7 @@ import { deltaSeconds, parseCacheControl } from './cache-control.ts'
 /** Times in seconds, `Infinity` for any. */
 export interface Wishes {
   readonly noStore: boolean
-  /** Nothing that the handler has not confirmed now. */
+  /** Nothing that the handler has not confirmed now: that is meant by `max-age=0`, too. */
   readonly noCache: boolean
   readonly onlyIfCached: boolean
   readonly maxAge: number
@@ -29,12 +29,13 @@ export function wishesOf(control: string | undefined, pragma: string | undefined
       : NO_WISHES
   }
   const directives = parseCacheControl(control)
+  const maxAge = deltaSeconds(directives, 'max-age') ?? Infinity
   const maxStale = directives.get('max-stale') === true ? Infinity : deltaSeconds(directives, 'max-stale')
   return {
     noStore: directives.has('no-store'),
-    noCache: directives.has('no-cache'),
+    noCache: directives.has('no-cache') || maxAge === 0,
     onlyIfCached: directives.has('only-if-cached'),
-    maxAge: deltaSeconds(directives, 'max-age') ?? Infinity,
+    maxAge,
     minFresh: deltaSeconds(directives, 'min-fresh') ?? 0,
     maxStale: maxStale ?? 0,
   }

@@ -34,6 +34,7 @@ export function makePolicy(policy: Partial<RoutePolicy> = {}): RoutePolicy {
     pattern: '/',
     namespace: '',
     windows: { ttlMs: 60_000, swrMs: 0, graceMs: 0 },
+    softTimeoutMs: undefined,
     isNameComplete: false,
     query: undefined,
     vary: [],

@@ -2,6 +2,8 @@ import { setImmediate } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import type { CacheManager } from 'tidemark'
 import { ManualClock } from 'tidemark/testing'
+import type { Entry } from '../../src/entry.ts'
+import { responseKey, type ResponseKey } from '../../src/http/key.ts'
 import type { Hit, Lead } from '../../src/http/lead.ts'
 import type { Headers } from '../../src/http/message.ts'
 import { ResponseCache, type Begun } from '../../src/http/response-cache.ts'
@@ -76,6 +78,38 @@ describe.each(STORES)('on %s', (kind) => {
       headers: { 'content-type': 'text/plain', date: 'Thu, 01 Jan 2026 00:00:00 GMT' },
     })
     expect(next.response.headers).not.toHaveProperty('x-id')
+  })
+
+  test('what a long key is stored under is its hash, and two with one hash are not each other', async () => {
+    const route = start()
+    const [alice, bob] = ['alice', 'bob'].map((who) => ({ name: 'all', search: `who=${who}${'.'.repeat(200)}` })) as [
+      RequestFacts,
+      RequestFacts,
+    ]
+    await route.fill("alice's", {}, alice)
+    const { store, loads } = route.cache.parts
+    const [ofAlice, ofBob] = [alice, bob].map((facts) => responseKey(makeRequest(facts), makePolicy())) as [
+      ResponseKey,
+      ResponseKey,
+    ]
+    // As it would stand there if both had the same hash.
+    const entry = (await loads.find(ofAlice)) as Entry
+    await store.set(ofBob.id, entry)
+    expect(await loads.find(ofBob)).toMatchObject({ entryId: entry.entryId })
+    lead(await route.begin(bob)).drop('gone')
+    await route.fill("bob's", {}, bob)
+    expect(hit(await route.begin(bob)).body).toBe("bob's")
+    expect(hit(await route.begin(alice)).body).toBe("alice's")
+  })
+
+  test('a long key that turns out to vary is known to those who waited', async () => {
+    const route = start({ kind: 'rfc9111', windows: { ttlMs: 3_600_000, swrMs: 0, graceMs: 0 } })
+    const facts = { search: 'x'.repeat(200), headers: { foo: '1' } }
+    const first = lead(await route.begin(facts))
+    const others = await route.joining(3, facts)
+    first.finish(makeResponse('hello', { 'cache-control': 'max-age=60', vary: 'foo' }), {})
+    for (const other of await Promise.all(others)) expect(hit(other).body).toBe('hello')
+    expect(hit(await route.begin(facts)).body).toBe('hello')
   })
 
   test('a hit in memory makes no promise', async () => {
@@ -347,7 +381,7 @@ describe.each(STORES)('on %s', (kind) => {
       const first = lead(await route.begin())
       expect(first.forward).toBe('stale')
       const others = await route.joining(2)
-      expect(first.standIn()).toMatchObject({ isStale: true })
+      expect(first.standIn(500)).toMatchObject({ isStale: true })
       first.drop('failed')
       for (const other of await Promise.all(others)) expect(hit(other)).toMatchObject({ isStale: true, body: 'old' })
       expect(route.cache.getStatistics()).toMatchObject({ staleHits: 3, loads: 2 })
@@ -368,7 +402,7 @@ describe.each(STORES)('on %s', (kind) => {
       await route.fill('old')
       route.clock.advance(121)
       const first = lead(await route.begin())
-      expect(first.standIn()).toBeUndefined()
+      expect(first.standIn(500)).toBeUndefined()
       first.drop('failed')
     })
 
@@ -377,7 +411,7 @@ describe.each(STORES)('on %s', (kind) => {
       await route.fill('old', { 'cache-control': 'must-revalidate' })
       route.clock.advance(61)
       const first = lead(await route.begin())
-      expect(first.standIn()).toBeUndefined()
+      expect(first.standIn(500)).toBeUndefined()
       first.drop('failed')
     })
 
@@ -386,7 +420,7 @@ describe.each(STORES)('on %s', (kind) => {
       await route.fill("alice's", {}, { user: 'alice' })
       route.clock.advance(61)
       const first = lead(await route.begin({ user: 'alice' }))
-      expect(first.standIn()).toMatchObject({ isStale: true })
+      expect(first.standIn(500)).toMatchObject({ isStale: true })
       first.drop('failed')
     })
   })

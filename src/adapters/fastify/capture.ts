@@ -55,7 +55,7 @@ export function capturePayload(capture: Capture, reply: FastifyReply, handled: u
   const { lead, before } = capture
   const payload = isResponse(handled) ? unwrapped(handled, reply) : handled
   const hasFailed = reply.statusCode >= 500
-  const stale = hasFailed ? lead.standIn() : undefined
+  const stale = hasFailed ? lead.standIn(reply.statusCode) : undefined
   if (stale !== undefined) {
     lead.drop('failed')
     discard(payload)
@@ -219,11 +219,10 @@ function confirming(capture: Capture, reply: FastifyReply, told: Headers): Maybe
 
 function standingIn({ before, answer }: Capture, reply: FastifyReply, stale: Hit): MaybePromise<Buffer | null> {
   restoreHeaders(reply, before)
-  const answered = answer(stale)
   // Not `undefined`, which to Fastify means: as it was.
-  return answered instanceof Promise
-    ? answered.then((later) => applyAnswer(reply, stale, later) ?? null)
-    : (applyAnswer(reply, stale, answered) ?? null)
+  const send = (answered: Answer): Buffer | null => applyAnswer(reply, stale, answered) ?? null
+  const answered = answer(stale)
+  return answered instanceof Promise ? answered.then(send) : send(answered)
 }
 
 /** The client has it: of what the handler said only what belongs into a 304 remains (RFC 9110 §15.4.5). */

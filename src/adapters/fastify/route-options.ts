@@ -14,7 +14,7 @@ import type {
   RouteGenericInterface,
 } from 'fastify'
 import type { CacheManager } from '../../cache-manager.ts'
-import { DURATION_FORMAT, parseDuration, type Duration } from '../../duration.ts'
+import { DURATION_FORMAT, parseDuration, toMs, type Duration } from '../../duration.ts'
 import { CacheConfigurationError, describe, type ConfigurationFault } from '../../exceptions.ts'
 import {
   DEFAULT_MAX_BODY_BYTES,
@@ -23,6 +23,7 @@ import {
   type RoutePolicy,
 } from '../../http/route-policy.ts'
 import { windowsOf, type TtlLimits } from '../../options.ts'
+import { declaredQuery, patternOf } from './route-schema.ts'
 
 /** Any Fastify application, over HTTP/1 or HTTP/2, whatever its logger and its type provider: what all of them have. */
 export type FastifyApplication = Pick<FastifyInstance, 'version' | 'prefix' | 'hasDecorator' | 'printRoutes'>
@@ -57,8 +58,16 @@ export interface CacheRouteOptions<Request = RouteRequest, Names = readonly stri
   policy?: 'route' | 'rfc9111' | undefined
   /** How long after its ttl it is still served, while one refresh runs behind. Default: not at all. No effect with `user`. */
   swr?: Duration | undefined
-  /** How long after that it may stand in for a handler that throws or answers 5xx. Default: not at all. */
+  /** How long after that it may stand in for a handler that throws, answers 5xx or is late (`softTimeout`). Default: not at all. */
   grace?: Duration | undefined
+  /**
+   * If the handler takes longer and something is in its `grace`, that is the answer; the handler goes on behind, with
+   * nothing of the caller's but the headers in `vary`, and its answer is stored. Default: none. No effect with `user`.
+   *
+   * @example
+   * cached(cache, { ttl: 60, grace: 3600, softTimeout: '2s' })
+   */
+  softTimeout?: Duration | undefined
   /** The namespace of its entries. Default: that of the cache. */
   namespace?: string | undefined
   /**
@@ -185,6 +194,7 @@ const CACHE_CHECKS: Readonly<Record<keyof CacheRouteOptions, Check>> = {
   ttl: { expected: `${DURATION_FORMAT}, above zero`, accepts: (value) => (parseDuration(value) ?? 0) > 0 },
   swr: DURATION,
   grace: DURATION,
+  softTimeout: DURATION,
   namespace: NAMESPACE,
   key: {
     expected: 'a non-empty string or a function of the request',
@@ -261,6 +271,7 @@ export function routePolicy(
     pattern: patternOf(route),
     namespace: options.namespace ?? cache.ownNamespace,
     windows: windowsOf(kind === 'route' ? options : { ...options, ttl: limits.maxTtlMs / 1000 }, limits),
+    softTimeoutMs: options.softTimeout === undefined ? undefined : toMs(options.softTimeout, 'softTimeout'),
     isNameComplete: typeof options.key === 'function',
     query: options.query ?? declaredQuery(route.schema),
     vary: (options.vary ?? []).map((name) => name.toLowerCase()),
@@ -280,10 +291,15 @@ function statusesOf({ statuses }: CacheRouteOptions, kind: RoutePolicy['kind']):
   return new Set(statuses ?? DEFAULT_STATUSES)
 }
 
-/** A ttl says how long by 'route', and nothing by 'rfc9111'; `vary` is learnt then. */
-function ttlFaults({ policy, ttl, vary }: { policy?: unknown; ttl?: unknown; vary?: unknown }): ConfigurationFault[] {
-  if (policy !== 'rfc9111')
-    return ttl === undefined ? [{ path: 'ttl', expected: CACHE_CHECKS.ttl.expected, got: 'undefined' }] : []
+/** A ttl says how long by 'route', and nothing by 'rfc9111'; `vary` is learnt then, and a response may say its grace. */
+function ttlFaults({ policy, ttl, vary, grace, softTimeout }: Partial<CacheRouteOptions>): ConfigurationFault[] {
+  if (policy !== 'rfc9111') {
+    const faults: ConfigurationFault[] = []
+    if (ttl === undefined) faults.push({ path: 'ttl', expected: CACHE_CHECKS.ttl.expected, got: 'undefined' })
+    if (softTimeout !== undefined && grace === undefined)
+      faults.push({ path: 'softTimeout', expected: 'nothing without grace', got: describe(softTimeout) })
+    return faults
+  }
   const unused = { ttl, vary }
   return Object.entries(unused).flatMap(([path, value]) =>
     value === undefined ? [] : [{ path, expected: "nothing, with policy: 'rfc9111'", got: describe(value) }],
@@ -326,25 +342,4 @@ function faultsOf(options: unknown, checks: Readonly<Record<string, Check>>): Co
 
 function refuse(faults: readonly ConfigurationFault[], subject: string, route: Route): void {
   if (faults.length > 0) throw new CacheConfigurationError(faults, `${subject} of ${nameOf(route)}`)
-}
-
-/** Routes of one URL may differ in their constraints, such as a version. */
-function patternOf({ url, constraints = {} }: Route): string {
-  const entries = Object.entries(constraints).map(([name, value]) => [name, String(value)])
-  return entries.length === 0 ? url : `${url} ${JSON.stringify(entries)}`
-}
-
-/** What may let more parameters pass than `properties` names, or name them elsewhere. */
-const OPEN_ENDED = ['$ref', 'allOf', 'anyOf', 'oneOf', 'if', 'dependentSchemas', 'patternProperties']
-
-/**
- * With a schema for the query that lets nothing else through (Fastify's validator removes it, or refuses the request), only
- * what it declares reaches the handler. Without `additionalProperties: false` the handler is handed all there is.
- */
-function declaredQuery(schema: FastifySchema | undefined): readonly string[] | undefined {
-  const querystring = schema?.querystring ?? (schema as { query?: unknown } | undefined)?.query
-  if (typeof querystring !== 'object' || querystring === null) return undefined
-  const { properties, additionalProperties } = querystring as Readonly<Record<string, unknown>>
-  if (additionalProperties !== false || OPEN_ENDED.some((word) => word in querystring)) return undefined
-  return typeof properties === 'object' && properties !== null ? Object.keys(properties) : undefined
 }

@@ -9,7 +9,7 @@ import { cached, setupCache } from 'tidemark/fastify'
 import { ManualClock } from 'tidemark/testing'
 import { cachesOver, STORES } from '../../helpers/caches.ts'
 import { nextFill } from '../../http/facts.ts'
-import { CLIENTS, keepingAlive, type Answer, type Client } from './clients.ts'
+import { CLIENTS, keepingAlive, pipelining, type Answer, type Client } from './clients.ts'
 import { listen, makeApp, makeGate } from './harness.ts'
 
 const TEXT = Array.from({ length: 500 }, (_, i) => `item ${i}`).join()
@@ -204,6 +204,40 @@ describe.each(STORES)('on %s', (kind) => {
       const first = [each('a', 'MISS'), each('a', 'HIT'), each('b', 'MISS')]
       const then = [each('a', 'HIT'), each('c', 'MISS'), each('b', 'HIT')]
       expect(found).toEqual([first, then].flat(2))
+      expect(connections).toBe(1)
+    })
+
+    test('undici gets each answer where it belongs, of requests that are all on their way at once', async () => {
+      const cache = caches.create()
+      const app = makeApp({ forceCloseConnections: true })
+      setupCache(app, cache)
+      const gate = makeGate()
+      let asked = 0
+      app.addHook('onRequest', async () => void asked++)
+      app.get('/:id', cached(cache, { ttl: 60 }), async ({ params }, reply) => {
+        const { id } = params as { id: string }
+        if (id === 'slow') await gate.opened
+        return reply.header('etag', `"${id}"`).send(`item ${id}`)
+      })
+      let connections = 0
+      app.server.on('connection', () => connections++)
+      const { ask } = pipelining(await listen(app), 10)
+      expect(summary(await ask('/a'))).toBe('200 MISS item a')
+      const tagged = { headers: { 'if-none-match': '"a"' } }
+      const part = { headers: { range: 'bytes=0-3' } }
+      const answers = [ask('/slow'), ask('/a'), ask('/a', tagged), ask('/a', part), ask('/b'), ask('/slow'), ask('/a')]
+      // All of them are there before the first is answered.
+      await expect.poll(() => asked).toBe(1 + answers.length)
+      gate.open()
+      expect((await Promise.all(answers)).map(summary)).toEqual([
+        '200 MISS item slow',
+        '200 HIT item a',
+        '304 HIT ',
+        '206 HIT item',
+        '200 MISS item b',
+        '200 HIT item slow',
+        '200 HIT item a',
+      ])
       expect(connections).toBe(1)
     })
 

@@ -7,6 +7,7 @@ import { buffer } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import { gunzipSync } from 'node:zlib'
 import type { FastifyServerOptions } from 'fastify'
+import { Agent as UndiciAgent, Client as UndiciClient, type Dispatcher } from 'undici'
 import { onTestFinished } from 'vitest'
 
 export interface Answer {
@@ -44,6 +45,7 @@ const isThere = async (): Promise<undefined> => undefined
 export const CLIENTS: readonly ClientKind[] = [
   { name: 'fetch', server: {}, missing: isThere, make: fetching },
   { name: 'node:http with keep-alive', server: {}, missing: isThere, make: (origin) => keepingAlive(origin) },
+  { name: 'undici with keep-alive', server: {}, missing: isThere, make: withUndici },
   { name: 'node:http2', server: { http2: true } as FastifyServerOptions, missing: isThere, make: overHttp2 },
   { name: 'curl', server: {}, missing: missingCurl, make: withCurl },
 ]
@@ -85,6 +87,35 @@ export function keepingAlive(origin: string, maxSockets = Infinity): Client {
       response.on('error', () => undefined)
       await once(response, 'data')
       return () => void response.destroy()
+    },
+  }
+}
+
+/** Connections of HTTP/1.1 that are kept, as many as are asked for at once. */
+function withUndici(origin: string): Client {
+  return dispatching(origin, new UndiciAgent({ keepAliveTimeout: 60_000, allowH2: false }))
+}
+
+/** One connection of HTTP/1.1, over which up to `depth` requests are on their way at once. */
+export function pipelining(origin: string, depth: number): Client {
+  return dispatching(origin, new UndiciClient(origin, { pipelining: depth, allowH2: false, keepAliveTimeout: 60_000 }))
+}
+
+function dispatching(origin: string, dispatcher: Dispatcher): Client {
+  onTestFinished(() => dispatcher.destroy())
+  const open = (path: string, { method = 'GET', ...rest }: Question): Promise<Dispatcher.ResponseData> =>
+    // `blocking`: no other request goes out before this one's head has come.
+    dispatcher.request({ origin, path, method, blocking: false, ...rest })
+  return {
+    async ask(path, question = {}) {
+      const { statusCode, headers, body } = await open(path, question)
+      return answerOf(statusCode, headers, await buffer(body))
+    },
+    async begin(path) {
+      const { body } = await open(path, {})
+      body.on('error', () => undefined)
+      await once(body, 'data')
+      return () => void body.destroy()
     },
   }
 }

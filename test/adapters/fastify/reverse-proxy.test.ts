@@ -2,115 +2,15 @@
  * `policy: 'rfc9111'` in a reverse proxy: one route of all methods in front of an origin that answers as it is told to.
  * Each case is a rule of RFC 9111 (or 5861, 9110, 9213), asked over real sockets.
  */
-import { request as send } from 'node:http'
 import { describe, expect, test } from 'vitest'
-import { ManualClock } from 'tidemark/testing'
 import { cachesOver, STORES } from '../../helpers/caches.ts'
-import { listen, makeCachedApp } from './harness.ts'
-import { passTo, startScriptedOrigin, type Scripted, type ScriptedOrigin } from './scripted-origin.ts'
-
-interface Step {
-  readonly method?: string
-  readonly path?: string
-  readonly headers?: Readonly<Record<string, string>> | undefined
-  /** What the origin would answer, if it were asked. */
-  readonly origin?: Scripted
-  /** Seconds that pass before. */
-  readonly after?: number
-  /** Whether it is answered from the cache, by the origin, or by both together. */
-  readonly by: 'cache' | 'origin' | 'confirmation' | 'nobody'
-  readonly status?: number
-  readonly expected?: Readonly<Record<string, string | RegExp | undefined>>
-  readonly body?: string
-}
-
-interface Answer {
-  readonly status: number
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>
-  readonly body: string
-}
+import { makeCachedApp } from './harness.ts'
+import { fresh, playing, Proxy, settle, type Step } from './reverse-proxy.ts'
+import type { Scripted } from './scripted-origin.ts'
 
 describe.each(STORES)('on %s', (kind) => {
   const caches = cachesOver(kind)
-  let cases = 0
-
-  class Proxy {
-    readonly clock = new ManualClock()
-    origin!: ScriptedOrigin
-    #url = ''
-
-    async start(grace = 0): Promise<void> {
-      this.origin = await startScriptedOrigin()
-      const app = makeCachedApp(caches.create({ clock: this.clock }))
-      app.addHttpMethod('M-SEARCH', { hasBody: true })
-      app.removeAllContentTypeParsers()
-      app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
-      app.all(
-        '/test/*',
-        { config: { cache: { policy: 'rfc9111', ...(grace > 0 && { grace }) } } },
-        passTo(this.origin.port),
-      )
-      this.#url = await listen(app)
-    }
-
-    date(seconds = 0): string {
-      return new Date(this.clock.now() + seconds * 1000).toUTCString()
-    }
-
-    ask({ method = 'GET', path = '/test/a', headers = {} }: Step): Promise<Answer> {
-      return new Promise((resolve, reject) => {
-        const { hostname, port } = new URL(this.#url)
-        const asked = send({ hostname, port, method, path, headers }, (response) => {
-          const chunks: Buffer[] = []
-          response.on('data', (chunk: Buffer) => chunks.push(chunk))
-          response.on('error', reject)
-          response.on('end', () =>
-            resolve({
-              status: response.statusCode ?? 0,
-              headers: response.headers,
-              body: Buffer.concat(chunks).toString(),
-            }),
-          )
-        })
-        asked.on('error', reject)
-        asked.end()
-      })
-    }
-  }
-
-  async function play(steps: readonly Step[] | ((proxy: Proxy) => readonly Step[]), grace?: number): Promise<void> {
-    const proxy = new Proxy()
-    await proxy.start(grace)
-    cases++
-    for (const [i, step] of (typeof steps === 'function' ? steps(proxy) : steps).entries()) {
-      const path = step.path ?? `/test/${cases}`
-      if (step.after !== undefined) proxy.clock.advance(step.after)
-      proxy.origin.script(new URL(path, 'http://origin').pathname, step.origin === undefined ? [] : [step.origin])
-      const before = proxy.origin.asked.get(path)?.length ?? 0
-      const answer = await proxy.ask({ ...step, path })
-      const all = proxy.origin.asked.get(path) ?? []
-      const isConfirmed =
-        all.at(-1)?.headers['if-none-match'] !== undefined || all.at(-1)?.headers['if-modified-since'] !== undefined
-      const by =
-        all.length === before ? (answer.status === 504 ? 'nobody' : 'cache') : isConfirmed ? 'confirmation' : 'origin'
-      const what = `step ${i + 1}: ${JSON.stringify(step)} got ${JSON.stringify(answer)}`
-      expect(by, what).toBe(step.by)
-      if (step.status !== undefined) expect(answer.status, what).toBe(step.status)
-      if (step.body !== undefined) expect(answer.body, what).toBe(step.body)
-      for (const [name, value] of Object.entries(step.expected ?? {})) {
-        if (value instanceof RegExp) expect(String(answer.headers[name]), what).toMatch(value)
-        else expect(answer.headers[name], what).toBe(value)
-      }
-      await settle()
-    }
-  }
-
-  /** A fill goes behind its answer. */
-  const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 15))
-
-  const fresh = (more: Record<string, string> = {}): Scripted => ({
-    headers: { 'cache-control': 'max-age=3600', ...more },
-  })
+  const play = playing(caches)
 
   describe('freshness (RFC 9111 §4.2)', () => {
     test.each<[string, Record<string, string>, 'cache' | 'origin']>([
@@ -325,7 +225,7 @@ describe.each(STORES)('on %s', (kind) => {
     })
 
     test('those who wait for one variant are not handed another', async () => {
-      const proxy = new Proxy()
+      const proxy = new Proxy(caches)
       await proxy.start()
       const path = '/test/together'
       proxy.origin.script(
@@ -627,7 +527,7 @@ describe.each(STORES)('on %s', (kind) => {
     })
 
     test('stale-while-revalidate: at once, and refreshed behind', async () => {
-      const proxy = new Proxy()
+      const proxy = new Proxy(caches)
       await proxy.start()
       const path = '/test/swr'
       const first = { headers: { 'cache-control': 'max-age=10, stale-while-revalidate=100' } }
@@ -644,7 +544,7 @@ describe.each(STORES)('on %s', (kind) => {
   })
 
   test('what breaks off in the middle is not stored, nor what comes after an early hint lost', async () => {
-    const proxy = new Proxy()
+    const proxy = new Proxy(caches)
     await proxy.start()
     proxy.origin.script('/test/broken', [
       { ...fresh(), breaks: 'in mid-body' },

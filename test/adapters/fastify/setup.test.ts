@@ -171,6 +171,8 @@ describe('options that make no sense are refused, with the name of the route and
       "swr: expected seconds as a number, or a string such as '250ms', '30s', '5m', '1h', '7d', got 'soon'",
     ],
     [{ ttl: 60, grace: null }, 'grace: '],
+    [{ ttl: 60, grace: 60, softTimeout: 'soon' }, 'softTimeout: expected seconds as a number'],
+    [{ ttl: 60, softTimeout: 1 }, 'softTimeout: expected nothing without grace, got 1'],
     [{ ttl: 60, namespace: 7 }, 'namespace: expected a string, got 7'],
     [{ ttl: 60, key: '' }, "key: expected a non-empty string or a function of the request, got ''"],
     [{ ttl: 60, tags: 7 }, 'tags: expected a non-empty string, an array of them, or a function of the request, got 7'],

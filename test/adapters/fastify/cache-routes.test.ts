@@ -56,6 +56,16 @@ describe.each(STORES)('on %s', (kind) => {
     }
   })
 
+  test('ping tells how the store stands, and health() the same', async () => {
+    const cache = caches.create()
+    await cache.ping()
+    const { call } = start({}, cache)
+    const redis = kind === 'Redis' ? { breaker: 'closed', undelivered: 0 } : {}
+    const expected = { ok: true, latencyMs: expect.any(Number), ...redis }
+    expect((await call('GET', '/cache/ping')).json()).toEqual(expected)
+    expect(await cache.health()).toEqual(expected)
+  })
+
   test('stats tell everything that is counted, per namespace too', async () => {
     const cache = caches.create()
     const { app, call } = start({}, cache)
@@ -379,7 +389,9 @@ describe('a browser that asks on behalf of another site', () => {
 interface Described {
   readonly summary: string
   readonly tags: readonly string[]
-  readonly responses: Readonly<Record<string, { readonly description: string }>>
+  readonly responses: Readonly<
+    Record<string, { readonly description: string; readonly schema?: { properties: object } }>
+  >
 }
 
 test('they are in OpenAPI where @fastify/swagger is registered', async () => {
@@ -398,6 +410,15 @@ test('they are in OpenAPI where @fastify/swagger is registered', async () => {
   )
   expect(found.toSorted()).toEqual(CALLS.map((call) => call.join(' ')).toSorted())
   expect(Object.keys(paths['/cache/clear']!.delete!.responses)).toEqual(['200', '400', '403', '503'])
+  const { responses } = paths['/cache/ping']!.get!
+  for (const status of ['200', '503']) {
+    expect(Object.keys(responses[status]?.schema?.properties ?? {})).toEqual([
+      'ok',
+      'latencyMs',
+      'breaker',
+      'undelivered',
+    ])
+  }
   expect(paths['/cache/clear']!.delete).toMatchObject({
     parameters: [{ in: 'query', name: 'namespace', required: false }],
   })

@@ -121,7 +121,7 @@ export class ResponseCache {
     const asked = { request, rerun, key, isAuthorized, askedAt }
     return then(note, (noted) => {
       const varying = varyingIn(noted === 'cut off' ? undefined : noted)
-      if (isSame(varying.names, this.#learnt.get(key.targetId)) || noted === 'cut off') {
+      if (this.#learnt.knows(key.targetId, varying.names) || noted === 'cut off') {
         return then(entry, (one) => this.#answer(foundFrom(asked, one, varying)))
       }
       // Nobody waits for the first answer.
@@ -190,7 +190,8 @@ export class ResponseCache {
     const note = this.#cache.parts.loads.find({ ...key, id: key.targetId })
     return then(note, (noted) => {
       const { variants } = varyingIn(noted === 'cut off' ? undefined : noted)
-      return this.#forward({ ...found, varying: { names: this.#policy.vary, variants } }, forward)
+      const varying = { names: this.#policy.vary, variants }
+      return this.#forward({ ...found, varying }, forward === 'uri-miss' ? missReason(request, varying) : forward)
     })
   }
 
@@ -337,10 +338,6 @@ export class ResponseCache {
 /** Requests with an Authorization are remembered by themselves: what they may not have others may wait for. */
 function dropId({ key, isAuthorized }: Found): string {
   return isAuthorized ? `authorized ${key.id}` : key.id
-}
-
-function isSame(names: readonly string[], others: readonly string[]): boolean {
-  return names.length === others.length && names.every((name, i) => name === others[i])
 }
 
 /** At once if the value is there, which a hit in memory always is. */

@@ -68,6 +68,12 @@ export class LearntNames {
     return this.#names.get(target) ?? UNVARIED.names
   }
 
+  /** What was learnt of a target are these names. */
+  knows(target: string, names: readonly string[]): boolean {
+    const known = this.get(target)
+    return names.length === known.length && names.every((name, i) => name === known[i])
+  }
+
   learn(target: string, names: readonly string[]): void {
     this.#names.delete(target)
     if (names.length === 0) return

@@ -143,6 +143,7 @@ describe.each(STORES)('on %s', (kind) => {
       const first = get(app, '/')
       await expect.poll(() => cache.getStatistics().loads).toBe(1)
       expect((await get(app, '/', control('no-cache'))).body).toBe('2')
+      expect(cache.getStatistics().coalesced).toBe(0)
       gate.open()
       expect((await first).body).toBe('1')
     })
@@ -158,7 +159,12 @@ describe.each(STORES)('on %s', (kind) => {
       const answers = [get(app, '/'), get(app, '/', control('max-age=50')), get(app, '/', control('max-age=200'))]
       await expect.poll(() => cache.getStatistics().coalesced).toBe(2)
       gate.open()
-      expect((await Promise.all(answers)).map(({ body }) => body)).toEqual(['1', '2', '1'])
+      const all = await Promise.all(answers)
+      expect(all.map(({ body, headers }) => `${body} ${String(headers['cache-status'])}`)).toEqual([
+        '1 tidemark; fwd=uri-miss; stored',
+        '2 tidemark; fwd=uri-miss; stored',
+        '1 tidemark; fwd=uri-miss; collapsed; ttl=500',
+      ])
     })
   })
 

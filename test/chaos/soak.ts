@@ -110,7 +110,7 @@ class Soaking {
     while (performance.now() < until) {
       await sleep(this.#random.between(0, CALM_MS))
       const fault = this.#random.pick(FAULTS)
-      await fault.happen(this.#scene, this.#random.between(SHORTEST_MS, LONGEST_MS))
+      await fault.happen(this.#scene, SHORTEST_MS + this.#random.below(LONGEST_MS - SHORTEST_MS))
       this.#soak.faults[fault.name] = (this.#soak.faults[fault.name] ?? 0) + 1
       if (performance.now() - lookedAt < LOOK_EVERY_MS) continue
       await this.#look()

@@ -5,6 +5,7 @@
  * long as Redis is away. Without a `retryStrategy` ioredis also rejects what was in flight as soon as the connection is
  * lost, where otherwise it sends it again (an INCR ran twice) or forgets it (maxRetriesPerRequest of 1 and more).
  */
+import type { Socket } from 'node:net'
 import { Redis, type RedisOptions } from 'ioredis'
 import type { Argument, PortListener, RedisPort, Reply, ServerOptions, SubscriberPort } from './client.ts'
 
@@ -98,6 +99,12 @@ class OwnIoredis implements RedisPort {
     })
     client.on('ready', () => void this.#verify())
     client.on('end', () => this.#onEnd())
+  }
+
+  get peer(): string | undefined {
+    const { remoteAddress, remotePort } = (this.native.stream as Socket | undefined) ?? {}
+    // An IPv4 address as it is written everywhere else.
+    return remoteAddress && `${remoteAddress.replace(/^::ffff:/, '')}:${remotePort}`
   }
 
   isReady(): boolean {

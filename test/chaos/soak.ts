@@ -90,8 +90,16 @@ class Soaking {
   readonly #startedAt = performance.now()
   #isOver = false
   readonly #soak: Soak = {
-    ...{ requests: 0, hits: 0, wrongs: 0, invalidations: 0, wrong: [], faults: {}, looks: [] },
-    ...{ unhandled: [], warnings: [], lines: 0 },
+    requests: 0,
+    hits: 0,
+    wrongs: 0,
+    invalidations: 0,
+    wrong: [],
+    faults: {},
+    looks: [],
+    unhandled: [],
+    warnings: [],
+    lines: 0,
   }
 
   constructor(scene: Scene, { application, load }: { application: Application; load: Load }, options: SoakOptions) {

@@ -94,6 +94,7 @@ export class Chaos {
 
   async #happen(kind: ChaosKind, process: number): Promise<void> {
     const { site, crew, random } = this.#options
+    if (isOfSite(kind)) return site.change(kind, random)
     switch (kind) {
       case 'delay':
       case 'stall':
@@ -110,10 +111,6 @@ export class Chaos {
         return this.#rebear(process)
       case 'restart':
         return site.restart()
-      case 'move slot':
-      case 'kill master':
-      case 'hand over':
-        return site.change(kind, random)
       case 'evict':
         return this.#crowd()
       case 'flush':
@@ -192,6 +189,10 @@ export class Chaos {
   async #call(name: string, ...args: readonly string[]): Promise<unknown> {
     return this.#options.site.call(name, ...args).catch(() => undefined)
   }
+}
+
+function isOfSite(kind: ChaosKind): kind is SiteChange {
+  return kind === 'move slot' || kind === 'kill master' || kind === 'hand over'
 }
 
 function isOfMessages(kind: ChaosKind): boolean {

@@ -57,6 +57,7 @@ export function createCache(config?: ApplicationConfig): CacheManager {
     events: new Events(),
     clock,
     warn: (message) => logger.warn(message),
+    ...(resolved.redis !== undefined && { confirmMs: resolved.redis.socketTimeout * 1000 }),
   })
   const trace = resolved.debug ? (what: string): void => logger.info(`tidemark: ${what}`) : undefined
   listen(store, telemetry, trace)

@@ -11,6 +11,9 @@ import { CacheKeyError, describe } from './exceptions.ts'
 /** Stamped by `clear()` without a namespace; it speaks for every entry, so entries do not list it. */
 export const EVERYTHING = '*'
 
+/** `k:`, `p:`, `v:`. */
+const ID_KIND_LENGTH = 2
+
 const UNSAFE = /[%:\0]/
 const UNSAFE_ALL = /[%:\0]/g
 
@@ -37,6 +40,11 @@ export function variantId(namespace: string, key: string, variant: string): stri
 /** The stamp that an invalidation of a whole namespace sets. */
 export function namespaceStamp(namespace: string): string {
   return `n${bounded(namespace)}`
+}
+
+/** The stamp of the namespace that the entry, parent or variant under `id` belongs to. */
+export function namespaceStampOf(id: string): string {
+  return namespaceStamp(decodeURIComponent(id.slice(ID_KIND_LENGTH, id.indexOf(':', ID_KIND_LENGTH))))
 }
 
 /** The stamp that an invalidation of a tag sets. */

@@ -1,7 +1,7 @@
 /** What happened, told to whom it concerns: counted, emitted, and where an operator should know, logged. */
 import type { Clock } from './clock.ts'
 import type { ConnectionEvent, Events } from './events.ts'
-import { CacheException, concerning, describeError, LoadTimeoutError } from './exceptions.ts'
+import { CacheException, concerning, describeError, LoadTimeoutError, RedisConnectionError } from './exceptions.ts'
 import type { Counters, Statistics } from './statistics.ts'
 import type { MaybePromise } from './stores/store.ts'
 
@@ -28,6 +28,11 @@ export interface TelemetryOptions {
   readonly events: Events
   readonly clock: Clock
   readonly warn: (message: string) => void
+  /**
+   * One command that Redis did not answer is logged so long afterwards, in milliseconds, and not at all if it was the
+   * beginning of an outage, which is told by itself; 0 by default: at once.
+   */
+  readonly confirmMs?: number
 }
 
 export class Telemetry {
@@ -36,6 +41,10 @@ export class Telemetry {
   readonly #options: TelemetryOptions
   readonly #loggedAt = new Map<string, number>()
   #resetAt: number
+  /** Kinds of faults that may turn out to be the beginning of an outage. */
+  readonly #unconfirmed = new Set<string>()
+  /** How many outages have been told of. */
+  #outages = 0
   /** What messages call the server that is away, as its operator has been told. */
   #away: string | undefined
 
@@ -71,7 +80,10 @@ export class Telemetry {
     // Refused today for a password is another fault than out of reach a moment ago.
     const { cause } = error
     const detail = about.route ?? (cause instanceof Error ? cause.message.slice(0, 200) : '')
-    this.#warn(`${error.code} ${detail}`, `${error.message} (${error.code}${nameOf(about)})`)
+    const kind = `${error.code} ${detail}`
+    const message = `${error.message} (${error.code}${nameOf(about)})`
+    if (error instanceof RedisConnectionError) this.#warnUnlessLost(kind, message)
+    else this.#warn(kind, message)
   }
 
   /** Tells once that Redis is away, and once that it is back. */
@@ -79,6 +91,7 @@ export class Telemetry {
     this.events.emit('connection', change)
     const { warn } = this.#options
     if (change.state === 'down') {
+      this.#outages++
       this.#away = change.redis
       warn(`tidemark: ${change.error.message} (${change.error.code})`)
       return
@@ -113,6 +126,18 @@ export class Telemetry {
       this.report(fault, about)
       throw fault
     }
+  }
+
+  #warnUnlessLost(kind: string, message: string): void {
+    const { confirmMs = 0 } = this.#options
+    if (confirmMs === 0) return this.#warn(kind, message)
+    if (this.#unconfirmed.has(kind) || this.#unconfirmed.size >= MAX_FAULTS) return
+    this.#unconfirmed.add(kind)
+    const outages = this.#outages
+    setTimeout(() => {
+      this.#unconfirmed.delete(kind)
+      if (outages === this.#outages) this.#warn(kind, message)
+    }, confirmMs).unref()
   }
 
   /** Logs a fault, unless one of its kind was logged a moment ago. */

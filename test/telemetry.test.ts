@@ -1,5 +1,5 @@
 import { ManualClock } from 'tidemark/testing'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Events } from '../src/events.ts'
 import { CacheException, LoadTimeoutError, RedisConnectionError } from '../src/exceptions.ts'
 import { Counters } from '../src/statistics.ts'
@@ -121,5 +121,37 @@ describe('a load that failed, while its callers were served what is stale', () =
     expect(telemetry.statistics().errors).toBe(0)
     telemetry.reportLoad(new LoadTimeoutError('no result'), about)
     expect([telemetry.statistics().errors, logged.length]).toEqual([1, 1])
+  })
+})
+
+describe('a command that Redis did not answer', () => {
+  const late = new RedisConnectionError('Redis did not answer all that was asked within 300 ms')
+  const confirmMs = 300
+
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout'] })
+    const warn = (message: string): void => void logged.push(message)
+    telemetry = new Telemetry({ counters: new Counters(true), events: new Events(), clock, warn, confirmMs })
+  })
+  afterEach(() => void vi.useRealTimers())
+
+  test('is not logged if it was the beginning of an outage, which is', () => {
+    telemetry.report(late, { key: 'a', namespace: '' })
+    vi.advanceTimersByTime(confirmMs / 2)
+    telemetry.connection({ state: 'down', redis: 'Redis at redis:6379', error: late })
+    telemetry.connection({ state: 'up', redis: 'Redis at redis:6379', awayMs: 5, delivered: 0, waiting: 0 })
+    vi.advanceTimersByTime(confirmMs)
+    expect(logged).toEqual([
+      expect.stringContaining('Redis did not answer all'),
+      expect.stringContaining('Redis at redis:6379 is back'),
+    ])
+    expect(telemetry.statistics().errors).toBe(1)
+  })
+
+  test('is logged if Redis is only slow, once for all who were told', () => {
+    for (const key of ['a', 'b', 'c']) telemetry.report(late, { key, namespace: '' })
+    expect(logged).toEqual([])
+    vi.advanceTimersByTime(confirmMs)
+    expect(logged).toEqual([expect.stringContaining('key "a"')])
   })
 })

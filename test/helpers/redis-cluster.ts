@@ -107,7 +107,7 @@ async function until(isTrue: () => Promise<boolean>): Promise<void> {
 
 /** Give a slot to another master while everything goes on, as `redis-cli --cluster reshard` does. */
 export async function moveSlot(
-  cluster: RedisCluster,
+  cluster: Pick<RedisCluster, 'masters'>,
   slot: number,
   [from, to]: readonly [RedisServer, RedisServer],
 ): Promise<void> {

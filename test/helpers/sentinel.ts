@@ -17,6 +17,8 @@ export interface SentinelGroup {
   readonly nodes: readonly string[]
   /** The port of the primary, as the sentinels see it. */
   primaryPort(): Promise<number>
+  /** A command to the sentinels. */
+  ask(...command: [string, ...string[]]): Promise<unknown>
   /** `SENTINEL FAILOVER`: a replica takes over from a primary that is well. */
   failOver(): Promise<void>
   stop(): Promise<void>
@@ -48,6 +50,7 @@ export async function startSentinelGroup({
     primary,
     replica,
     nodes: running.map(({ port }) => `${HOST}:${port}`),
+    ask,
     primaryPort: async () => Number(((await ask('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', NAME)) as [string, string])[1]),
     failOver: async () => void (await ask('SENTINEL', 'FAILOVER', NAME)),
     stop: async () => {

@@ -126,6 +126,74 @@ test('cut resets every connection, and new ones are accepted', async () => {
   expect(await say(await open(), 'again')).toBe('again')
 })
 
+test('cut after some bytes ends it in the middle of what the server says', async () => {
+  const client = await open()
+  await say(client, 'before')
+  const heard: string[] = []
+  client.on('data', (chunk) => heard.push(String(chunk)))
+  const closed = once(client, 'close')
+  proxy.cut({ afterBytes: 4 })
+  client.write('answer')
+  await closed
+  expect(heard.join('')).toBe('answ')
+  expect(await say(await open(), 'again')).toBe('again')
+})
+
+test('drip lets the bytes of the server through a few at a time, in order, and 0 ends it', async () => {
+  const client = await open()
+  await say(client, 'before')
+  proxy.drip(200)
+  const startedAt = performance.now()
+  const heard: string[] = []
+  client.on('data', (chunk) => heard.push(String(chunk)))
+  client.write('twenty bytes, no more')
+  await vi.waitFor(() => expect(heard.join('')).toBe('twenty bytes, no more'))
+  expect(performance.now() - startedAt).toBeGreaterThanOrEqual(80)
+  expect(heard.length).toBeGreaterThan(3)
+  proxy.drip(1)
+  client.write('and this')
+  await vi.waitFor(() => expect(heard.at(-1)).toBe('a'))
+  proxy.drip(0)
+  await vi.waitFor(() => expect(heard.join('')).toBe('twenty bytes, no moreand this'))
+})
+
+test('garble changes every byte of what the server says, and no other', async () => {
+  const client = await open()
+  proxy.garble()
+  client.write('hello')
+  const [heard] = (await once(client, 'data')) as [Buffer]
+  expect(heard).toEqual(Buffer.from('hello').map((byte) => ~byte))
+  proxy.garble(false)
+  expect(await say(client, 'again')).toBe('again')
+})
+
+test('abandon leaves old connections open that nobody answers, and new ones are well', async () => {
+  const old = await open()
+  await say(old, 'before')
+  const events: string[] = []
+  for (const event of ['data', 'end', 'close', 'error']) old.on(event, () => events.push(event))
+  proxy.abandon()
+  old.write('anybody?')
+  expect(await say(await open(), 'new')).toBe('new')
+  await sleep(50)
+  expect(events).toEqual([])
+  old.end()
+  await once(old, 'close')
+  await vi.waitFor(() => expect(proxy.connections).toBe(1))
+})
+
+test('heal ends what is said of connections to come and of bytes', async () => {
+  const client = await open()
+  proxy.delay(10_000)
+  proxy.drip(1)
+  proxy.garble()
+  proxy.refuse()
+  proxy.stall()
+  await proxy.heal()
+  expect(await say(client, 'well')).toBe('well')
+  expect(await say(await open(), 'well too')).toBe('well too')
+})
+
 test('refuse lets no new connection in and leaves those there are alone; accept ends it on the same port', async () => {
   const client = await open()
   await say(client, 'before')

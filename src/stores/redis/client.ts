@@ -25,6 +25,8 @@ export interface RedisPort {
   readonly native: unknown
   /** The number of the database that commands go to. */
   readonly db: number
+  /** The `host:port` that a connection of our own leads to; undefined if there is none. */
+  readonly peer?: string | undefined
   /** Whether a command sent now goes out now. */
   isReady(): boolean
   /** Send one command, its name in capitals first. Only while `isReady()`. */

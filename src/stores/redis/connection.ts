@@ -14,6 +14,7 @@ import type { Argument, RedisPort, Reply, ServerOptions } from './client.ts'
 import { openIoredis } from './ioredis.ts'
 import { Link, type Greeting, type LinkOptions, type LinkWatcher } from './link.ts'
 import { adoptClient } from './open-client.ts'
+import { SentinelWatch } from './sentinel-watch.ts'
 import type { ChannelSource, Subscriber } from './subscriber.ts'
 import { subscriberFor } from './subscribers.ts'
 
@@ -74,6 +75,7 @@ export class RedisConnection {
   readonly #extras: Link[] = []
   readonly #greetings = new Set<Greeting>()
   readonly #watchers = new Set<LinkWatcher>()
+  readonly #sentinels: SentinelWatch | undefined
   /** Scripts that have been sent whole. */
   readonly #known = new Set<Script>()
   #mayOpenAt = 0
@@ -89,9 +91,13 @@ export class RedisConnection {
       commandTimeoutMs,
       healthCheckIntervalMs: 0,
       name: this.name,
-      greetings: () => this.#greetings,
+      greetings: () => {
+        this.#sentinels?.open()
+        return this.#greetings
+      },
       onUnserved: (error) => this.#leave(error),
     }
+    if (server?.sentinel !== undefined) this.#sentinels = new SentinelWatch(server, (to) => this.#onSwitch(to))
     const watcher: LinkWatcher = {
       onDown: (error) => this.#watchers.forEach((one) => one.onDown(error)),
       onUp: () => this.#watchers.forEach((one) => one.onUp()),
@@ -217,7 +223,16 @@ export class RedisConnection {
   async #close(): Promise<void> {
     clearInterval(this.#idleSweep)
     const graceMs = Math.min(CLOSE_GRACE_MS, this.#options.commandTimeoutMs)
-    await Promise.all([this.#primary, ...this.#extras.splice(0)].map((link) => link.close(graceMs)))
+    const links = [this.#primary, ...this.#extras.splice(0)]
+    await Promise.all([this.#sentinels?.close(), ...links.map((link) => link.close(graceMs))])
+  }
+
+  /** Whoever connects now is led to another server. */
+  #onSwitch(primary: string): void {
+    const isElsewhere = [this.#primary, ...this.#extras].some(
+      ({ port: { peer } }) => peer !== undefined && peer !== primary,
+    )
+    if (isElsewhere) this.#leave(new Error(`the sentinels lead to another primary, ${primary}`))
   }
 
   /** All connections lead to the same place. */

@@ -5,12 +5,14 @@
  * long as Redis is away. Without a `retryStrategy` ioredis also rejects what was in flight as soon as the connection is
  * lost, where otherwise it sends it again (an INCR ran twice) or forgets it (maxRetriesPerRequest of 1 and more).
  */
+import type { Socket } from 'node:net'
 import { Redis, type RedisOptions } from 'ioredis'
 import type { Argument, PortListener, RedisPort, Reply, ServerOptions, SubscriberPort } from './client.ts'
 import { jittered } from './jitter.ts'
 
 const RETRY_FIRST_MS = 50
-const RETRY_MAX_MS = 2000
+/** Whoever waits for the next attempt does so for no longer: hits are back soon after Redis is. */
+const RETRY_MAX_MS = 1000
 /** A connection that lasted so long is lost by accident; one that did not is tried again with a delay. */
 const STABLE_MS = 1000
 /** How long a connection that is being closed may linger for the server's half of the goodbye. */
@@ -99,6 +101,12 @@ class OwnIoredis implements RedisPort {
     })
     client.on('ready', () => void this.#verify())
     client.on('end', () => this.#onEnd())
+  }
+
+  get peer(): string | undefined {
+    const { remoteAddress, remotePort } = (this.native.stream as Socket | undefined) ?? {}
+    // An IPv4 address as it is written everywhere else.
+    return remoteAddress && `${remoteAddress.replace(/^::ffff:/, '')}:${remotePort}`
   }
 
   isReady(): boolean {
@@ -337,7 +345,7 @@ const BEHAVIOUR: Omit<RedisOptions, 'replyMapping'> = {
   disableClientInfo: true,
 }
 
-/** At once after a loss, then 50 ms doubling up to 2 s, of which half is chance: a restarted server is not stormed. */
+/** At once after a loss, then 50 ms doubling up to 1 s, of which half is chance: a restarted server is not stormed. */
 function backoffMs(attempts: number): number {
   if (attempts === 0) return 0
   return jittered(Math.min(RETRY_FIRST_MS * 2 ** (attempts - 1), RETRY_MAX_MS))

@@ -10,6 +10,8 @@
  * - *up*: commands go out as they come.
  * - *down*: an attempt has failed, the server is silent, or it does not serve us (it refused the greeting, it became a
  *   replica). Commands are rejected at once, while the client keeps on trying; when it has succeeded the link is up again.
+ *   One that was silent has to answer as much as an ordinary reply first, and until it has nobody waits for it: on a
+ *   network that lets through a few bytes at a time it would be up and silent in turn, at a deadline's cost each time.
  * - *closed*.
  *
  * A deadline that passes without a single answer since the command went out means a dead connection, not a slow command
@@ -60,6 +62,14 @@ export interface Greeting {
 const GREET_AGAIN_FIRST_MS = 50
 const GREET_AGAIN_LAST_MS = 2000
 
+/** What a server says again that was silent. */
+const PROOF: Greeting = {
+  say: () => ['PING', PROOF_TEXT],
+  onRefused: () => undefined,
+  onUnserved: () => undefined,
+}
+const PROOF_TEXT = 'tidemark'.repeat(512)
+
 const ONE_OF_MANY = 'it is a node of a Redis Cluster: name its nodes in redis.cluster'
 
 export class Link implements PortListener {
@@ -67,6 +77,8 @@ export class Link implements PortListener {
   readonly #options: LinkOptions
   #state: 'idle' | 'trying' | 'greeting' | 'up' | 'down' | 'closed' = 'idle'
   #cause: Error | undefined
+  /** It was silent, and has not yet shown that it is not any more. */
+  #isInDoubt = false
   /** It was lost, silent, or refused us, and is not back; the watcher has been told. */
   #isToldDown = false
   #answers = 0
@@ -104,7 +116,8 @@ export class Link implements PortListener {
 
   /** Send a command: settled within `commandTimeoutMs`, with the reply, a `RedisReplyError` or a `RedisConnectionError`. */
   send(args: readonly Argument[]): Promise<Reply> {
-    if (this.#state === 'down' || this.#state === 'closed') return Promise.reject(this.#unreachable())
+    const isProving = this.#state === 'greeting' && this.#isInDoubt
+    if (isProving || this.#state === 'down' || this.#state === 'closed') return Promise.reject(this.#unreachable())
     return new Promise((resolve, reject) => {
       const pending = this.#commands.add({ args, resolve, reject })
       // Not ready although up: the loss is about to be told.
@@ -122,7 +135,7 @@ export class Link implements PortListener {
 
   onUp(): void {
     if (this.#state === 'closed' || this.#state === 'greeting') return
-    const greetings = [...(this.#options.greetings?.() ?? [])]
+    const greetings = [...(this.#options.greetings?.() ?? []), ...(this.#isInDoubt ? [PROOF] : [])]
     if (greetings.length === 0) return this.#begin()
     this.#state = 'greeting'
     let left = greetings.length
@@ -199,6 +212,7 @@ export class Link implements PortListener {
     if (this.#state === 'closed') return
     this.#state = 'up'
     this.#cause = undefined
+    this.#isInDoubt = false
     this.#refusals = 0
     for (const pending of this.#commands.unsettled()) {
       if (pending.answersBefore === undefined) this.#write(pending)
@@ -218,6 +232,7 @@ export class Link implements PortListener {
       (error: unknown) => {
         const exception = toException(error as Error, nameOf(pending.args), this.#options.name)
         if (!(exception instanceof RedisConnectionError)) this.#onAnswer()
+        else if (!isUnserved(error as Error)) this.#onBroken(error as Error)
         const isLeft = isUnserved(error as Error) && (this.#state === 'up' || this.#state === 'greeting')
         const settled = pending.isSettled ? undefined : this.#commands.settle(pending)
         // The others are told where they are, this one what it was answered.
@@ -226,6 +241,13 @@ export class Link implements PortListener {
         if (isLeft) this.#options.onUnserved?.(error as Error)
       },
     )
+  }
+
+  /** No answer, and no deadline: our own connection fails, and has not told yet. What it costs is told afterwards. */
+  #onBroken(error: Error): void {
+    if (this.#state !== 'up' || this.port.drop === undefined) return
+    this.#tellDown(lost(this.#options.name, withoutArguments(error)))
+    this.port.drop(error)
   }
 
   #onAnswer(): void {
@@ -247,6 +269,7 @@ export class Link implements PortListener {
     if (this.#state === 'down' || this.#state === 'closed') return
     const isConnected = this.#state !== 'trying'
     this.#state = 'down'
+    this.#isInDoubt = true
     this.#cause = silence
     this.#tellDown(this.#unreachable())
     this.#rejectAll()

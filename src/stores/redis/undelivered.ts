@@ -4,10 +4,11 @@
  * concern: while Redis is out of reach nothing is read from it; while it refuses them (no permission, no disk) the rest
  * is read, and what bears one of their names counts as not there.
  *
- * Bounded: beyond so many names everything is invalidated instead, which is one name.
+ * Bounded: beyond so many names the namespaces of the keys among them are invalidated instead, and if that does not help
+ * everything, which is one name.
  */
 import { RedisReplyError } from '../../exceptions.ts'
-import { EVERYTHING } from '../../key.ts'
+import { EVERYTHING, namespaceStampOf } from '../../key.ts'
 
 const MAX_NAMES = 10_000
 const RETRY_MS = 250
@@ -103,8 +104,18 @@ export class Undelivered {
     for (const name of added) {
       names.set(name, { addition, heldUntil: Math.max(heldUntil, names.get(name)?.heldUntil ?? 0) })
     }
+    if (this.#size > MAX_NAMES) this.#nameNamespaces()
     if (this.#size > MAX_NAMES) this.#nameEverything(addition)
     this.#scheduleRetry()
+  }
+
+  /** Of a namespace as much waits as of the last of its keys. */
+  #nameNamespaces(): void {
+    for (const [id, { addition }] of this.#ids) {
+      const stamp = namespaceStampOf(id)
+      this.#hard.set(stamp, { addition, heldUntil: this.#hard.get(stamp)?.heldUntil ?? 0 })
+    }
+    this.#ids.clear()
   }
 
   #nameEverything(addition: number): void {

@@ -1,9 +1,9 @@
 /** What goes wrong during a phase: one thing after the other, as the seed decides, and all of it on record. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { RedisServer } from '../../helpers/redis.ts'
 import type { Crew } from './crew.ts'
 import type { Network, Way } from './network.ts'
 import type { Random } from './random.ts'
+import type { Site, SiteChange } from './site.ts'
 import { now } from './time.ts'
 
 export type ChaosKind =
@@ -25,6 +25,7 @@ export type ChaosKind =
   | 'pause'
   | 'crash'
   | 'reborn'
+  | SiteChange
 
 type NetworkFault = Extract<ChaosKind, 'delay' | 'stall' | 'deafen' | 'hang up' | 'cut' | 'refuse'>
 
@@ -45,13 +46,15 @@ export interface MetadataKeys {
 
 export interface ChaosOptions {
   readonly random: Random
-  readonly server: RedisServer
+  readonly site: Site
   readonly network: Network
   readonly crew: Crew
   readonly metadata: MetadataKeys | undefined
 }
 
 const PAUSE_MS = 250
+/** Slots move one after the other, as fast as they can. */
+const MOVING_PAUSE_MS = 20
 /** What Redis may use while entries have to make room. */
 const MEMORY_BYTES = 8_000_000
 const BALLAST_BYTES = 100_000
@@ -69,8 +72,9 @@ export class Chaos {
 
   async run(kinds: readonly ChaosKind[], isOver: () => boolean): Promise<void> {
     const { random } = this.#options
+    const pauseMs = kinds.includes('move slot') ? MOVING_PAUSE_MS : PAUSE_MS
     while (!isOver()) {
-      await sleep(random.between(0, PAUSE_MS))
+      await sleep(random.between(0, pauseMs))
       if (kinds.length === 0) continue
       const kind = random.pick(kinds)
       const process = this.#victimOf(kind)
@@ -89,7 +93,8 @@ export class Chaos {
   }
 
   async #happen(kind: ChaosKind, process: number): Promise<void> {
-    const { server, crew, random } = this.#options
+    const { site, crew, random } = this.#options
+    if (isOfSite(kind)) return site.change(kind, random)
     switch (kind) {
       case 'delay':
       case 'stall':
@@ -105,7 +110,7 @@ export class Chaos {
       case 'reborn':
         return this.#rebear(process)
       case 'restart':
-        return server.restart()
+        return site.restart()
       case 'evict':
         return this.#crowd()
       case 'flush':
@@ -182,8 +187,12 @@ export class Chaos {
 
   /** The connection of whoever makes the chaos may be hit by it too. */
   async #call(name: string, ...args: readonly string[]): Promise<unknown> {
-    return this.#options.server.call(name, ...args).catch(() => undefined)
+    return this.#options.site.call(name, ...args).catch(() => undefined)
   }
+}
+
+function isOfSite(kind: ChaosKind): kind is SiteChange {
+  return kind === 'move slot' || kind === 'kill master' || kind === 'hand over'
 }
 
 function isOfMessages(kind: ChaosKind): boolean {

@@ -23,6 +23,8 @@
  * Modules in TypeScript are bundled, and so are those of `src/` that they import; others are imported where they lie.
  */
 
+import type { Place } from './site.ts'
+
 export interface Contestant {
   readonly name: string
   create(setup: ContestantSetup): Promise<CacheUnderTest>
@@ -42,6 +44,8 @@ export interface ContestantSetup {
   readonly redisUrl: string
   /** The same for connections that listen, behind another proxy. */
   readonly subscriberUrl: string
+  /** With `--topology`: where Redis is, in the place of both. */
+  readonly redis?: Place
   readonly keyPrefix: string
   readonly process: number
   /** How long a command may take. */

@@ -1,5 +1,7 @@
 /** What the parent and its processes tell each other. Times are those of time.ts. */
 
+import type { Place } from './site.ts'
+
 /** How a phase of a run is set up. */
 export interface Conditions {
   readonly name: string
@@ -20,6 +22,8 @@ export interface ProcessSetup {
   readonly conditions: Conditions
   readonly redisUrl: string
   readonly subscriberUrl: string
+  /** Where Redis is, if it is more than one server. */
+  readonly redis?: Place
   readonly keyPrefix: string
   readonly truthPath: string
   /** The module of the contestant. */

@@ -2,12 +2,15 @@
 import { parseArgs } from 'node:util'
 import { MUTANTS, type Mutant } from './mutants.ts'
 import { PHASES, type Phase } from './phases.ts'
+import { TOPOLOGIES, type Topology } from './site.ts'
 
 export interface Options {
   readonly seed: number
   readonly seconds: number
   readonly processes: number
   readonly contestant: string
+  /** What Redis is. */
+  readonly topology: Topology
   readonly mutant: Mutant | undefined
   readonly phases: readonly Phase[]
 }
@@ -17,7 +20,7 @@ export interface CommandLine extends Options {
   readonly allMutants: boolean
 }
 
-const DEFAULTS = { seconds: 60, processes: 4, contestant: 'tidemark' }
+const DEFAULTS = { seconds: 60, processes: 4, contestant: 'tidemark', topology: 'single' } as const
 /** Concurrent loads are judged when a phase is over. */
 const AIMED_PHASE_S = 6
 const NAMES = {
@@ -25,6 +28,7 @@ const NAMES = {
   seconds: { type: 'string' },
   processes: { type: 'string' },
   contestant: { type: 'string' },
+  topology: { type: 'string' },
   mutant: { type: 'string' },
   mutants: { type: 'boolean' },
   phases: { type: 'string' },
@@ -38,6 +42,7 @@ export function optionsOf(given: Partial<Omit<Options, 'mutant' | 'phases'>> & N
     seconds: given.seconds ?? DEFAULTS.seconds,
     processes: given.processes ?? DEFAULTS.processes,
     contestant: given.contestant ?? DEFAULTS.contestant,
+    topology: given.topology ?? DEFAULTS.topology,
     mutant: given.mutant === undefined ? undefined : named(MUTANTS, given.mutant, 'mutant'),
   }
   return { ...options, phases: phasesOf(given, options) }
@@ -57,6 +62,7 @@ export function parse(args: readonly string[]): CommandLine {
   const options = optionsOf({
     ...numbers(values),
     ...(values.contestant === undefined ? {} : { contestant: values.contestant }),
+    ...(values.topology === undefined ? {} : { topology: topologyOf(values.topology) }),
     mutant: values.mutant,
     phases: values.phases?.split(',').map((name) => name.trim()),
     l1: values.l1,
@@ -65,14 +71,15 @@ export function parse(args: readonly string[]): CommandLine {
 }
 
 /** The command line that runs the same again. */
-export function commandOf({ seed, seconds, processes, contestant, mutant, phases }: Options): string {
+export function commandOf({ seed, seconds, processes, contestant, topology, mutant, phases }: Options): string {
   const parts = [`--seed ${seed}`]
   if (seconds !== DEFAULTS.seconds) parts.push(`--seconds ${seconds}`)
   if (processes !== DEFAULTS.processes) parts.push(`--processes ${processes}`)
   if (contestant !== DEFAULTS.contestant) parts.push(`--contestant ${contestant}`)
+  if (topology !== DEFAULTS.topology) parts.push(`--topology ${topology}`)
   if (mutant !== undefined) parts.push(`--mutant ${mutant.name}`)
   const names = namesOf(phases)
-  if (names !== namesOf(phasesOf({}, { seconds, contestant, mutant }))) parts.push(`--phases '${names}'`)
+  if (names !== namesOf(phasesOf({}, { seconds, contestant, topology, mutant }))) parts.push(`--phases '${names}'`)
   return `npm run check:races -- ${parts.join(' ')}`
 }
 
@@ -92,20 +99,27 @@ function numbers(values: Readonly<Partial<Record<keyof Numbers, string>>>): Numb
 
 function phasesOf(
   { phases: names, l1 }: Named,
-  { seconds, contestant, mutant }: Pick<Options, 'seconds' | 'contestant' | 'mutant'>,
+  { seconds, contestant, topology, mutant }: Pick<Options, 'seconds' | 'contestant' | 'topology' | 'mutant'>,
 ): readonly Phase[] {
-  if (names !== undefined) return names.map((name) => named(PHASES, name, 'phase'))
+  const phases = PHASES[topology]
+  if (names !== undefined) return names.map((name) => named(phases, name, 'phase'))
   if (mutant !== undefined) {
     const count = Math.max(mutant.phases.length, Math.floor(seconds / AIMED_PHASE_S))
     return Array.from({ length: count }, (_, nth) => mutant.phases[nth % mutant.phases.length]!).map((name) =>
-      named(PHASES, name, 'phase'),
+      named(phases, name, 'phase'),
     )
   }
   // Others than tidemark promise nothing for faults: they are asked for what is left.
   if (contestant !== DEFAULTS.contestant) {
-    return PHASES.filter(({ hasMemory, chaos }) => hasMemory === (l1 ?? false) && chaos.length === 0)
+    return phases.filter(({ hasMemory, chaos }) => hasMemory === (l1 ?? false) && chaos.length === 0)
   }
-  return PHASES.filter(({ hasMemory }) => l1 === undefined || hasMemory === l1)
+  return phases.filter(({ hasMemory }) => l1 === undefined || hasMemory === l1)
+}
+
+function topologyOf(text: string): Topology {
+  const found = TOPOLOGIES.find((name) => name === text)
+  if (found === undefined) throw new Error(`--topology: expected one of ${TOPOLOGIES.join(', ')}, got '${text}'`)
+  return found
 }
 
 function namesOf(phases: readonly Phase[]): string {

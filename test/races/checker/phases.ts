@@ -1,6 +1,7 @@
 /** The phases of a run: what the caches are told, and what happens to them meanwhile. */
 import type { ChaosKind } from './chaos.ts'
 import type { Conditions } from './messages.ts'
+import type { Topology } from './site.ts'
 
 export interface Phase extends Conditions {
   readonly chaos: readonly ChaosKind[]
@@ -61,12 +62,41 @@ const MIXED: Phase = {
   ],
 }
 
-export const PHASES: readonly Phase[] = [
-  ...interleaved(
-    [...REDIS, MIXED],
-    [...MEMORY, MIXED].map((phase) => ({ ...phase, name: `${phase.name} l1`, hasMemory: true })),
-  ),
-]
+const RESHARDING: Phase = { ...USUAL, name: 'resharding', chaos: ['move slot'] }
+const MASTERS: Phase = { ...USUAL, name: 'masters', chaos: ['kill master', 'hand over'] }
+/** With slots on their way nearly all the time. */
+const CLUSTER_MIXED: Phase = {
+  ...USUAL,
+  name: 'mixed',
+  leaseMs: 300,
+  chaos: [
+    ...Array.from({ length: 12 }, () => 'move slot' as const),
+    'kill master',
+    'hand over',
+    'kill commands',
+    'kill messages',
+    'pause',
+    'crash',
+    'flush',
+    'forget scripts',
+  ],
+}
+const SENTINEL_MIXED: Phase = { ...CLUSTER_MIXED, chaos: CLUSTER_MIXED.chaos.filter((kind) => kind !== 'move slot') }
+
+/** The phases on each kind of Redis. */
+export const PHASES: Readonly<Record<Topology, readonly Phase[]>> = {
+  single: interleaved([...REDIS, MIXED], [...MEMORY, MIXED].map(withMemory)),
+  cluster: alsoWithMemory([calm, RESHARDING, MASTERS, CLUSTER_MIXED]),
+  sentinel: alsoWithMemory([calm, MASTERS, SENTINEL_MIXED]),
+}
+
+function alsoWithMemory(phases: readonly Phase[]): Phase[] {
+  return interleaved(phases, phases.map(withMemory))
+}
+
+function withMemory(phase: Phase): Phase {
+  return { ...phase, name: `${phase.name} l1`, hasMemory: true }
+}
 
 /** One of each in turn, so that a run that is cut short has seen both. */
 function interleaved(some: readonly Phase[], others: readonly Phase[]): Phase[] {

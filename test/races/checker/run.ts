@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startRedis, type RedisServer } from '../../helpers/redis.ts'
 import { buildProcess, type Built } from './build.ts'
 import { Chaos, type ChaosEvent, type MetadataKeys } from './chaos.ts'
 import type { Contestant } from './contestant.ts'
@@ -16,6 +15,7 @@ import type { Options } from './options.ts'
 import type { Phase } from './phases.ts'
 import { Random } from './random.ts'
 import { addCounts, newReport, type PhaseViolation, type Report } from './report.ts'
+import { openSite, type Site } from './site.ts'
 import { now } from './time.ts'
 import { Truth } from './truth.ts'
 
@@ -25,17 +25,17 @@ const SHORTEST_PHASE_MS = 1000
 export async function run(options: Options, sources = new URL('.', import.meta.url)): Promise<Report> {
   // What is in memory costs no disk, and a read of it no wait.
   const directory = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'tidemark-checker-'))
-  const server = await startRedis()
-  const network = await Network.start(options.processes, server)
+  const site = await openSite(options.topology)
+  const network = await Network.start(options.processes, site.target)
   try {
     const { contestant, mutant } = options
     const built = await buildProcess({ sources, directory, contestant, mutant })
     const truthPath = join(directory, 'truth')
     Truth.create(truthPath, keysOf(options.processes).length).close()
-    return await new Run({ options, built, truthPath, server, network }).run()
+    return await new Run({ options, built, truthPath, site, network }).run()
   } finally {
     await network.close()
-    await server.stop()
+    await site.stop()
     await rm(directory, { recursive: true })
   }
 }
@@ -44,7 +44,7 @@ interface RunParts {
   readonly options: Options
   readonly built: Built
   readonly truthPath: string
-  readonly server: RedisServer
+  readonly site: Site
   readonly network: Network
 }
 
@@ -76,13 +76,13 @@ class Run {
   }
 
   async #phase(phase: Phase, nth: number, until: number): Promise<void> {
-    const { options, server, network } = this.#parts
+    const { options, site, network } = this.#parts
     const keyPrefix = `checker-${nth}:`
-    await server.flush()
+    await site.flush()
     const history = new History()
     const crew = this.#crew(phase, keyPrefix, history)
     const random = new Random(options.seed, nth)
-    const chaos = new Chaos({ random, server, network, crew, metadata: await this.#metadata(keyPrefix) })
+    const chaos = new Chaos({ random, site, network, crew, metadata: await this.#metadata(keyPrefix) })
     const stopWatching = watchOwnLag(history, phase)
     try {
       await crew.start()
@@ -101,7 +101,7 @@ class Run {
   }
 
   #crew(phase: Phase, keyPrefix: string, history: History): Crew {
-    const { options, built, network, truthPath } = this.#parts
+    const { options, built, network, truthPath, site } = this.#parts
     const { processes, seed } = options
     return new Crew({
       program: built.program,
@@ -114,6 +114,7 @@ class Run {
         conditions: phase,
         redisUrl: network.url(process, 'commands'),
         subscriberUrl: network.url(process, 'messages'),
+        ...(site.redis !== undefined && { redis: site.redis }),
         keyPrefix,
         truthPath,
         contestantUrl: built.contestantUrl,

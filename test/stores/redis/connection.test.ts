@@ -1,4 +1,6 @@
 /** Error replies, scripts, and the end of a connection. */
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { inspect } from 'node:util'
 import type { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -194,4 +196,29 @@ test('close while connecting leaves no connection behind', async () => {
   expect(await failure).toBeInstanceOf(RedisConnectionError)
   expect((connection.native as Redis).status).toBe('end')
   await vi.waitFor(() => expect(proxy.connections).toBe(0))
+})
+
+describe('an outage that lasts', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
+  afterEach(() => void vi.useRealTimers())
+
+  test('however long it was, the next attempt to connect follows within a second', async () => {
+    proxy.refuse()
+    const attempts = createServer((socket) => void socket.resetAndDestroy())
+    attempts.listen(proxy.port, proxy.host)
+    await once(attempts, 'listening')
+    let count = 0
+    attempts.on('connection', () => count++)
+    const connection = connections.of('own', { host: proxy.host, port: proxy.port })
+    await connection.send(['PING']).catch(() => undefined)
+    for (let second = 0; second < 20; second++) {
+      const before = count
+      await vi.advanceTimersByTimeAsync(1000)
+      for (let turns = 0; count === before && turns < 10_000; turns++) await new Promise(setImmediate)
+      expect(count).toBeGreaterThan(before)
+      // The client has to hear of it before it waits for the next one.
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+    }
+    attempts.close()
+  })
 })

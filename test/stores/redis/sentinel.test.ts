@@ -71,6 +71,20 @@ test('a primary that is well is replaced: writes follow', async () => {
   expect(await near.get('k')).toBeUndefined()
 }, 60_000)
 
+test('a primary that is well is replaced: what is invalidated at the next one is not read at the old one', async () => {
+  const [cache, near] = [open(), open({}, true)]
+  await cache.set('k', 'old', { tags: ['t'] })
+  expect(await near.get('k')).toBe('old')
+  await group.failOver()
+  await expect.poll(() => group.primaryPort(), { timeout: 20_000, interval: 5 }).toBe(group.replica.port)
+  // Who connects now is led to the next one; the old one takes writes for some ten seconds more.
+  const fresh = open()
+  await expect.poll(() => isDone(fresh.invalidateTags('t'))).toBe(true)
+  for (const one of [cache, near]) {
+    await expect.poll(() => one.get('k').catch(() => 'not there yet'), { timeout: 6000 }).toBeUndefined()
+  }
+}, 60_000)
+
 test('a sentinel that is not there is passed over; if none is, it says so', async () => {
   const { name, nodes } = group
   const cache = open({ sentinel: { name, nodes: ['127.0.0.1:1', ...nodes] } })

@@ -63,14 +63,39 @@ describe.each(INVALIDATIONS)('%s', (_how, invalidate) => {
   })
 })
 
-test('thousands of them are one: everything', async () => {
-  cutOff()
-  await Promise.allSettled(
-    Array.from({ length: 12 }, (_, n) => cut.delete(Array.from({ length: 500 }, (_x, i) => `${n}-${i}`))),
-  )
-  await cut.delete('another').catch(() => undefined)
-  await proxy.accept()
-  await expect.poll(() => whole.get('k'), { timeout: 5000 }).toBeUndefined()
+describe('thousands of them', () => {
+  const MANY = Array.from({ length: 12 }, (_, n) => Array.from({ length: 500 }, (_x, i) => `${n}-${i}`))
+
+  test('are one: the namespace of their keys, and of others nothing is lost', async () => {
+    const place = { namespace: 'a:b' }
+    await whole.set('k', 'old', place)
+    await whole.set('other', 'old', { namespace: 'c' })
+    cutOff()
+    await Promise.allSettled(MANY.map((keys) => cut.delete(keys, place)))
+    await proxy.accept()
+    await expect.poll(() => whole.get('k', place), { timeout: 5000 }).toBeUndefined()
+    expect(await whole.get('other', { namespace: 'c' })).toBe('old')
+    expect(await whole.get('k')).toBe('old')
+    await whole.set('k', 'new', place)
+    await expect.poll(() => cut.get('k', place).catch(() => undefined), { timeout: 5000 }).toBe('new')
+  })
+
+  test('of as many namespaces are one: everything', async () => {
+    cutOff()
+    const namespaces = Array.from({ length: 10_001 }, (_, i) => `n${i}`)
+    await Promise.allSettled(namespaces.map((namespace) => cut.delete('another', { namespace })))
+    await proxy.accept()
+    await expect.poll(() => whole.get('k'), { timeout: 5000 }).toBeUndefined()
+  })
+
+  test('of tags are one: everything', async () => {
+    cutOff()
+    await Promise.allSettled(
+      MANY.flatMap((tags) => [cut.invalidateTags(tags), cut.invalidateTags(tags.map((t) => `${t}!`))]),
+    )
+    await proxy.accept()
+    await expect.poll(() => whole.get('k'), { timeout: 5000 }).toBeUndefined()
+  })
 })
 
 describe('with holdFor', () => {

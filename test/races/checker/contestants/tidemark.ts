@@ -24,7 +24,7 @@ export const contestant: Contestant = {
     marker: '!',
   },
   async create(setup) {
-    const [client, closeClient] = clientOf(setup)
+    const [client, closeClient] = setup.redis === undefined ? clientOf(setup) : [undefined, () => undefined]
     const cache = cacheOf(setup, client)
     const counts = { hits: 0, fills: 0, fences: 0 }
     cache.on('hit', () => counts.hits++)
@@ -51,7 +51,8 @@ export const contestant: Contestant = {
 function cacheOf(setup: ContestantSetup, client: RedisClient | undefined): CacheManager {
   const { keyPrefix, commandTimeoutMs, leaseMs, waitMs, maxStalenessMs } = setup
   const socketTimeout = commandTimeoutMs / 1000
-  const redis = client === undefined ? { url: setup.redisUrl, socketConnectTimeout: socketTimeout } : { client }
+  const place = setup.redis ?? { url: setup.redisUrl }
+  const redis = client === undefined ? { ...place, socketConnectTimeout: socketTimeout } : { client }
   return createCache({
     redis: { ...redis, socketTimeout, onFailover: 'invalidate' },
     cache: {

@@ -13,6 +13,11 @@ export function cpuMicrosAtMost(micros) {
   return { text: `<= ${micros} µs of CPU`, isMet: (own) => own.cpuMicros.median <= micros }
 }
 
+/** Nothing else waits longer than this for the event loop. */
+export function longestBlockAtMost(ms) {
+  return { text: `<= ${ms} ms`, isMet: (own) => own.loopMaxMs.median <= ms }
+}
+
 /** One operation takes at most so much longer than one of the limit's. */
 export function microsOverLimitAtMost(micros) {
   return {
@@ -50,6 +55,7 @@ function resultOf(contestant, samples, against) {
   const more = contestant.measured ?? []
   return {
     name: contestant.name,
+    isPeer: contestant.isPeer,
     against,
     perSecond: rounded(numbers('perSecond')),
     micros: rounded(spread(usable.map((it) => 1e6 / it.perSecond))),
@@ -100,6 +106,8 @@ export function printTable({ name, contestants }) {
     `(${human(it.perSecond.min)}-${human(it.perSecond.max)})`,
     `${it.micros.median} µs`,
     `cpu ${it.cpuMicros.median} µs`,
+    it.p99Ms === undefined ? '' : `p99 ${it.p99Ms.median} ms`,
+    it.loopMaxMs === undefined ? '' : `loop ${it.loopMaxMs.median} ms`,
     it.ratio === undefined ? '' : `x${it.ratio.median.toFixed(2)}, cpu x${it.cpuRatio.median.toFixed(2)}`,
     it.target === undefined ? '' : `${it.target.met ? 'met' : 'NOT MET'}: ${it.target.text}`,
     it.disturbed > 0 ? `${it.disturbed} of ${it.rounds} rounds disturbed` : '',

@@ -2,8 +2,9 @@
  * A program that runs benchmarks. Its options:
  *
  * - `--short`: sees within seconds that each still runs and answers right; its times mean nothing.
- * - `--rounds <n>`, `--slot <ms>`: how often, and for how long each time; by default 7 times 2 seconds. On a machine that
- *   others use, many short slots say more than a few long ones: what disturbs one contestant then disturbs its limit.
+ * - `--quick`: shorter, and without other caches: enough to see that a ratio has moved.
+ * - `--rounds <n>`, `--slot <ms>`: how often, and for how long each time; by default 5 times 0.8 seconds. On a machine
+ *   that others use, many short slots say more than a few long ones: what disturbs one contestant then disturbs its limit.
  * - `--results <folder>`: where the JSON goes, by default bench/results, and nowhere for the short form.
  */
 import { fileURLToPath } from 'node:url'
@@ -14,14 +15,17 @@ import { describeMachine } from './machine.mjs'
 import { printTable, summarize, writeResults } from './report.mjs'
 import { runRounds } from './rounds.mjs'
 
-const RESULTS = fileURLToPath(new URL('../results', import.meta.url))
+/** Where the results of the repository are. */
+export const RESULTS = fileURLToPath(new URL('../results', import.meta.url))
 
-const FULL = { isShort: false, rounds: 7, slotMs: 2000, repetitions: 2 }
-const SHORT = { isShort: true, rounds: 1, slotMs: 30, repetitions: 0 }
+const FULL = { isShort: false, isQuick: false, rounds: 5, slotMs: 800, repetitions: 1 }
+const QUICK = { isShort: false, isQuick: true, rounds: 3, slotMs: 200, repetitions: 1 }
+const SHORT = { isShort: true, isQuick: false, rounds: 1, slotMs: 30, repetitions: 0 }
 
 /** What `parseArgs` is told. */
 export const OPTIONS = {
   short: { type: 'boolean' },
+  quick: { type: 'boolean' },
   rounds: { type: 'string' },
   slot: { type: 'string' },
   results: { type: 'string' },
@@ -36,7 +40,7 @@ export class Suite {
 
   constructor(name) {
     const { values } = parseArgs({ options: OPTIONS })
-    const form = values.short ? SHORT : FULL
+    const form = formOf(values)
     this.#name = name
     this.form = { ...form, rounds: Number(values.rounds ?? form.rounds), slotMs: Number(values.slot ?? form.slotMs) }
     this.#results = values.results ?? (values.short ? undefined : RESULTS)
@@ -51,11 +55,17 @@ export class Suite {
    */
   async run(name, contestants, { pids = [], facts = {} } = {}) {
     const { rounds, slotMs, repetitions } = this.form
-    const options = { contestants, rounds, slotMs, repetitions, pids: [process.pid, ...pids] }
+    const taking = contestants.filter((it) => this.takes(it))
+    const options = { contestants: taking, rounds, slotMs, repetitions, pids: [process.pid, ...pids] }
     const samples = await runRounds(options)
-    const result = { ...summarize(name, contestants, samples), slotMs, ...facts }
+    const result = { ...summarize(name, taking, samples), slotMs, ...facts }
     printTable(result)
     this.#benchmarks.push(result)
+  }
+
+  /** Whether a contestant takes part in this form: other caches (`isPeer`) do not in the quick one. */
+  takes({ isPeer = false }) {
+    return !(isPeer && this.form.isQuick)
   }
 
   /** Numbers that need no repetition. */
@@ -70,6 +80,11 @@ export class Suite {
     const results = { suite: this.#name, at: new Date().toISOString(), machine, rounds, benchmarks: this.#benchmarks }
     if (this.#results !== undefined) await writeResults(this.#results, this.#name, results)
   }
+}
+
+function formOf({ short, quick }) {
+  if (short) return SHORT
+  return quick ? QUICK : FULL
 }
 
 /** Fails the run: a benchmark whose answers are wrong has measured nothing. */

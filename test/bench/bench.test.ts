@@ -1,5 +1,5 @@
 /** Each benchmark still runs against the built package, and the answers it times are the right ones; no time is judged. */
-import { cp, readFile, rm, symlink } from 'node:fs/promises'
+import { cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildPackage, ROOT, run, temporaryFolder } from '../helpers/stranger.ts'
@@ -67,4 +67,30 @@ describe('the short form of', () => {
     expect(code).toBe(1)
     expect(stderr).toContain('suite: expected memory, redis, invalidation, stampede, http, got disk')
   })
+})
+
+test('the quick form tells what has moved, and leaves the results alone', async () => {
+  const results = await resultsOf('memory')
+  const get = results.benchmarks[0]?.contestants?.find(({ name }) => name === 'get, 1 KB')
+  Object.assign(get?.ratio ?? {}, { median: 1000, min: 1000, max: 1000 })
+  const path = join(folder, 'results', 'memory.json')
+  const before = JSON.stringify(results)
+  await writeFile(path, before)
+
+  const args = ['bench/run.mjs', 'quick', 'memory', '--short', '--results', join(folder, 'results')]
+  const { code, stdout, stderr } = await run(process.execPath, args, { cwd: folder, timeoutMs: 60_000 })
+  expect(stderr).toBe('')
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/memory: \d+ ratios compared with the results in the repository, \d+ moved by > 10 %/)
+  expect(stdout).toMatch(/-100 % {2}hit in memory: get, 1 KB: 1000\.00 \(1000\.00-1000\.00\) → /)
+  expect(await readFile(path, 'utf8')).toBe(before)
+}, 60_000)
+
+test('docs/benchmarks.md is what `npm run bench -- report` makes of the results in the repository', async () => {
+  await mkdir(join(folder, 'docs'), { recursive: true })
+  const { code, stderr } = await run(process.execPath, ['bench/run.mjs', 'report'], { cwd: folder })
+  expect(stderr).toBe('')
+  expect(code).toBe(0)
+  const made = await readFile(join(folder, 'docs/benchmarks.md'), 'utf8')
+  expect(await readFile(join(ROOT, 'docs/benchmarks.md'), 'utf8')).toBe(made)
 })

@@ -283,15 +283,15 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
     test('holds for the whole call, however often it has to ask anew', async () => {
       const leader = cache.getOrSet('a', loader.load)
       await loader.started()
-      const joined = cache.getOrSet('a', loader.load, { hardTimeout: '100ms' })
+      const joined = cache.getOrSet('a', loader.load, { hardTimeout: '1s' })
       const startedAt = performance.now()
       const rejected = expect(joined).rejects.toThrow(LoadTimeoutError)
-      await vi.waitFor(() => expect(performance.now() - startedAt).toBeGreaterThan(60))
+      await vi.waitFor(() => expect(performance.now() - startedAt).toBeGreaterThan(600), { timeout: 5000 })
       await cache.delete('a')
       loader.runs[0]!.resolve('overtaken')
       expect(await leader).toBe('overtaken')
       await rejected
-      expect(performance.now() - startedAt).toBeLessThan(150)
+      expect(performance.now() - startedAt).toBeLessThan(1500)
     })
 
     test('a year is not over at once', async () => {

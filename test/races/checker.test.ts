@@ -20,6 +20,21 @@ test('over four processes nobody is handed what was invalidated, in the calm and
   expect(Object.keys(report.invalidations).length).toBeGreaterThan(5)
 })
 
+test.each([
+  ['cluster', ['resharding', 'resharding l1'], 'move slot'],
+  ['sentinel', ['masters l1'], undefined],
+] as const)(
+  'on %s nobody is handed what was invalidated, while it changes',
+  TIMEOUT,
+  async (topology, phases, kind) => {
+    const report = await run(optionsOf({ seed: 1, seconds: 4, topology, phases }))
+    expect(report.violations, text(report)).toEqual([])
+    expect(report.chaos.length).toBeGreaterThan(0)
+    if (kind !== undefined) expect(new Set(report.chaos.map((event) => event.kind))).toEqual(new Set([kind]))
+    for (const what of ['reads', 'hits', 'loads', 'fills'] as const) expect(report.counts[what]).toBeGreaterThan(50)
+  },
+)
+
 test.each(['token', 'beat'])('the library without its %s is caught', TIMEOUT, async (mutant) => {
   const report = await run(optionsOf({ seed: 1, seconds: AT_MOST_S, mutant }))
   expect(report.violations[0], text(report)).toMatchObject({ kind: 'stale' })

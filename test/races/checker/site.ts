@@ -39,6 +39,9 @@ export async function openSite(topology: Topology): Promise<Site> {
   return new SingleSite(await startRedis())
 }
 
+/** Redis gives up a `CLUSTER FAILOVER` after so long. */
+const HAND_OVER_MS = 5000
+
 class SingleSite implements Site {
   readonly redis = undefined
   readonly target: RedisServer
@@ -87,8 +90,7 @@ class ClusterSite implements Site {
     const master = random.pick(masters)
     const replica = await this.#replicaOf(master)
     if (kind === 'hand over') {
-      await replica.call('CLUSTER', 'FAILOVER')
-      await until('hand over', async () => (await this.#masters()).includes(replica))
+      await this.#handOverTo(replica)
     } else {
       await master.kill()
       await until('a new master', async () => (await this.#masters([replica])).includes(replica))
@@ -112,6 +114,18 @@ class ClusterSite implements Site {
 
   stop(): Promise<void> {
     return this.#cluster.stop()
+  }
+
+  async #handOverTo(replica: RedisServer): Promise<void> {
+    let askedAt = -Infinity
+    await until('hand over', async () => {
+      if ((await this.#masters([replica])).includes(replica)) return true
+      // It is given up in silence if it takes too long.
+      if (now() - askedAt < HAND_OVER_MS) return false
+      askedAt = now()
+      await replica.call('CLUSTER', 'FAILOVER')
+      return false
+    })
   }
 
   async #move(random: Random, masters: readonly RedisServer[]): Promise<void> {

@@ -7,6 +7,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { endChild } from '../harness/children.mjs'
+import { DELAYS } from '../harness/delays.mjs'
 import { FEEDING_CORE, MEASURED_CORE, pinned, pinSelf } from '../harness/machine.mjs'
 import { itemPage } from '../harness/payloads.mjs'
 import { startRedisServer } from '../harness/redis-server.mjs'
@@ -82,7 +83,6 @@ async function run(name, pages, servers) {
   await suite.run(`${name}, ${pages} URL${pages === 1 ? '' : 's'}`, contestants, {
     pids,
     facts,
-    slotMs: suite.form.httpSlotMs,
   })
 }
 
@@ -94,21 +94,18 @@ async function serve(name, { xCache = 'hit', asked = {}, ...more }) {
 /** How a server is measured. */
 function contestant({ name, child, port, xCache, asked, more }, pages) {
   const page = { path: '/pages/', pages, status: 200, length: LENGTH, bodyStart: '{"page":"', xCache, ...asked }
-  const cpuMicros = async () => {
-    const { user, system } = (await ask(child, {})).cpu
-    return user + system
-  }
   const measure = async (ms) => {
-    const before = await cpuMicros()
+    const before = await ask(child, { begins: true })
     const startedAt = performance.now()
     const { generatorCpuMicros, ...outcome } = await ask(generator, { ...page, port, connections, ms })
     const micros = (performance.now() - startedAt) * 1000
-    const used = (await cpuMicros()) - before
+    const { cpu, ...delays } = await ask(child, { begins: false })
+    const used = cpu.user + cpu.system - before.cpu.user - before.cpu.system
     // A server that was not busy all the time did not show what it can do: then its CPU time alone counts.
     const busy = { serverBusy: used / micros, generatorBusy: generatorCpuMicros / micros }
-    return { ...outcome, ...busy, seconds: micros / 1e6, cpuMicros: used }
+    return { ...outcome, ...delays, ...busy, seconds: micros / 1e6, cpuMicros: used }
   }
-  return { name, measure, measured: ['p50Ms', 'p99Ms', 'serverBusy', 'generatorBusy'], ...more }
+  return { name, measure, measured: [...DELAYS, 'serverBusy', 'generatorBusy'], ...more }
 }
 
 /** Every page once: what comes after are hits. The body is compared to the last byte here, its length and name later. */

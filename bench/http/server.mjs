@@ -8,6 +8,7 @@ import compress from '@fastify/compress'
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
 import { cached, setupCache } from 'tidemark/fastify'
+import { LoopDelay } from '../harness/delays.mjs'
 import { itemPage } from '../harness/payloads.mjs'
 
 const PAGES = 512
@@ -89,6 +90,10 @@ const [name, redisPort] = process.argv.slice(2)
 const app = Fastify()
 await CONTESTANTS[name](app, Number(redisPort))
 await app.listen({ host: '127.0.0.1', port: 0 })
-process.on('message', () => process.send({ cpu: process.cpuUsage() }))
+let delay
+process.on('message', ({ begins }) => {
+  if (begins) delay = new LoopDelay()
+  process.send({ cpu: process.cpuUsage(), ...(begins ? {} : delay.outcome()) })
+})
 process.on('disconnect', () => process.exit())
 process.send({ port: app.server.address().port })

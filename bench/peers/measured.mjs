@@ -8,19 +8,7 @@
  * Not among them: @fastify/caching, which stores no answers, only that an ETag was once sent; apicache's Redis store, which
  * is for a client of 2021.
  */
-import { cachified } from '@epic-web/cachified'
-import { Client, Policy } from '@hapi/catbox'
-import { Engine as CatboxMemory } from '@hapi/catbox-memory'
-import { Engine as CatboxRedis } from '@hapi/catbox-redis'
-import { createKeyv as createRedisKeyv } from '@keyv/redis'
-import { createCache as createDedupe } from 'async-cache-dedupe'
-import { BentoCache, bentostore } from 'bentocache'
-import { memoryDriver } from 'bentocache/drivers/memory'
-import { redisBusDriver, redisDriver } from 'bentocache/drivers/redis'
-import { createCache as createManager } from 'cache-manager'
-import { Cacheable, CacheableMemory, Keyv } from 'cacheable'
 import { Redis } from 'ioredis'
-import { cachedFunction } from 'ocache'
 
 const HOUR_SECONDS = 3600
 const HOUR_MS = HOUR_SECONDS * 1000
@@ -28,43 +16,40 @@ const MAX_ENTRIES = 10_000
 
 export const PEERS = {
   memory: [
-    { name: 'async-cache-dedupe', open: (setup) => dedupe(setup, { type: 'memory', options: { size: MAX_ENTRIES } }) },
-    { name: 'bentocache, not serialized', open: (setup) => bento(setup, bentostore().useL1Layer(bentoMemory())) },
-    { name: 'cacheable', open: async (setup) => cacheable(setup, new Cacheable({ primary: keyvMemory() })) },
-    { name: 'cache-manager', open: async (setup) => manager(setup, [keyvMemory()]) },
-    { name: 'cachified', open: async (setup) => epic(setup, new Map()) },
-    { name: 'catbox', open: (setup) => catbox(setup, new Client(CatboxMemory, { maxByteSize: 512 * 1024 * 1024 })) },
-    { name: 'ocache', open: async (setup) => ocache(setup) },
+    { name: 'async-cache-dedupe', open: dedupeInMemory },
+    { name: 'bentocache, not serialized', open: bentoInMemory },
+    { name: 'cacheable', open: async (setup) => cacheable(setup, { primary: await keyvMemory() }) },
+    { name: 'cache-manager', open: async (setup) => manager(setup, [await keyvMemory()]) },
+    { name: 'cachified', open: (setup) => epic(setup, new Map()) },
+    { name: 'catbox', open: catboxInMemory },
+    { name: 'ocache', open: (setup) => ocache(setup) },
   ],
   redis: [
     { name: 'async-cache-dedupe', hasTags: true, open: dedupeOnRedis },
-    { name: 'bentocache', hasTags: true, open: (setup) => bentoOnRedis(setup, bentostore()) },
-    {
-      name: 'cacheable',
-      hasTags: true,
-      hasMany: true,
-      open: async (setup) => cacheable(setup, new Cacheable({ primary: keyvRedis(setup) })),
-    },
-    { name: 'cache-manager', hasMany: true, open: async (setup) => manager(setup, [keyvRedis(setup)]) },
-    { name: 'cachified', open: async (setup) => epic(setup, ...jsonOnRedis(setup, 'PX')) },
-    {
-      name: 'catbox',
-      open: (setup) => catbox(setup, new Client(CatboxRedis, { ...setup.redis, partition: 'catbox' })),
-    },
-    { name: 'ocache', open: async (setup) => ocache(setup, ...jsonOnRedis(setup, 'EX')) },
+    { name: 'bentocache', hasTags: true, open: bentoOnRedis },
+    { name: 'cacheable', hasTags: true, hasMany: true, open: cacheableOnRedis },
+    { name: 'cache-manager', hasMany: true, open: async (setup) => manager(setup, [await keyvRedis(setup)]) },
+    { name: 'cachified', open: (setup) => epic(setup, ...jsonOnRedis(setup, 'PX')) },
+    { name: 'catbox', open: catboxOnRedis },
+    { name: 'ocache', open: (setup) => ocache(setup, ...jsonOnRedis(setup, 'EX')) },
   ],
   tiered: [
     { name: 'bentocache, not serialized', hasTags: true, open: bentoTiered },
-    { name: 'cacheable', hasTags: true, open: async (setup) => cacheable(setup, cacheableTiered(setup)) },
-    { name: 'cache-manager', open: async (setup) => manager(setup, [keyvMemory(), keyvRedis(setup)]) },
+    { name: 'cacheable', hasTags: true, open: cacheableTiered },
+    { name: 'cache-manager', open: managerTiered },
   ],
 }
 
 async function dedupe({ load, tags }, storage, close = async () => undefined) {
-  const cache = createDedupe({ storage, ttl: HOUR_SECONDS })
+  const { createCache } = await import('async-cache-dedupe')
+  const cache = createCache({ storage, ttl: HOUR_SECONDS })
   const references = tags === undefined ? undefined : () => [...tags]
   cache.define('item', { references }, load)
   return { read: (key) => cache.item(key), close }
+}
+
+function dedupeInMemory(setup) {
+  return dedupe(setup, { type: 'memory', options: { size: MAX_ENTRIES } })
 }
 
 function dedupeOnRedis(setup) {
@@ -73,31 +58,42 @@ function dedupeOnRedis(setup) {
   return dedupe(setup, { type: 'redis', options: { client, invalidation } }, async () => client.disconnect())
 }
 
-async function bento({ load, tags }, store, close = async () => undefined) {
+async function bento({ load, tags }, layers) {
+  const { BentoCache, bentostore } = await import('bentocache')
+  const store = layers(bentostore())
   const cache = new BentoCache({ default: 'store', ttl: HOUR_MS, stores: { store } })
   return {
     read: (key) => cache.getOrSet({ key, tags, factory: () => load(key) }),
-    async close() {
-      await cache.disconnectAll()
-      await close()
-    },
+    close: () => cache.disconnectAll(),
   }
 }
 
-function bentoMemory() {
+async function bentoInMemory(setup) {
+  const memory = await bentoMemory()
+  return bento(setup, (store) => store.useL1Layer(memory))
+}
+
+async function bentoOnRedis(setup) {
+  const { redisDriver } = await import('bentocache/drivers/redis')
+  return bento(setup, (store) => store.useL2Layer(redisDriver({ connection: connect(setup) })))
+}
+
+async function bentoTiered(setup) {
+  const { redisBusDriver, redisDriver } = await import('bentocache/drivers/redis')
+  const memory = await bentoMemory()
+  const redis = redisDriver({ connection: connect(setup) })
+  const bus = redisBusDriver({ connection: { ...setup.redis } })
+  return bento(setup, (store) => store.useL1Layer(memory).useL2Layer(redis).useBus(bus))
+}
+
+async function bentoMemory() {
+  const { memoryDriver } = await import('bentocache/drivers/memory')
   return memoryDriver({ maxItems: MAX_ENTRIES, serialize: false })
 }
 
-function bentoOnRedis(setup, store) {
-  return bento(setup, store.useL2Layer(redisDriver({ connection: connect(setup) })))
-}
-
-function bentoTiered(setup) {
-  const bus = redisBusDriver({ connection: { ...setup.redis } })
-  return bentoOnRedis(setup, bentostore().useL1Layer(bentoMemory()).useBus(bus))
-}
-
-function cacheable({ load, tags }, cache) {
+async function cacheable({ load, tags }, stores) {
+  const { Cacheable } = await import('cacheable')
+  const cache = new Cacheable(stores)
   const options = { ttl: HOUR_MS, tags }
   return {
     read: (key) => cache.getOrSet(key, () => load(key), options),
@@ -106,12 +102,17 @@ function cacheable({ load, tags }, cache) {
   }
 }
 
-function cacheableTiered(setup) {
-  return new Cacheable({ primary: keyvMemory(), secondary: keyvRedis(setup) })
+async function cacheableOnRedis(setup) {
+  return cacheable(setup, { primary: await keyvRedis(setup) })
 }
 
-function manager({ load }, stores) {
-  const cache = createManager({ stores, ttl: HOUR_MS })
+async function cacheableTiered(setup) {
+  return cacheable(setup, { primary: await keyvMemory(), secondary: await keyvRedis(setup) })
+}
+
+async function manager({ load }, stores) {
+  const { createCache } = await import('cache-manager')
+  const cache = createCache({ stores, ttl: HOUR_MS })
   return {
     read: (key) => cache.wrap(key, () => load(key)),
     readMany: (keys) => cache.mget(keys),
@@ -119,8 +120,13 @@ function manager({ load }, stores) {
   }
 }
 
+async function managerTiered(setup) {
+  return manager(setup, [await keyvMemory(), await keyvRedis(setup)])
+}
+
 /** Neither copied nor serialized. */
-function keyvMemory() {
+async function keyvMemory() {
+  const { CacheableMemory, Keyv } = await import('cacheable')
   const store = new CacheableMemory({ useClone: false, lruSize: MAX_ENTRIES })
   return new Keyv({ store: storeOf(store), serialize: undefined, deserialize: undefined })
 }
@@ -136,23 +142,38 @@ function storeOf(memory) {
   }
 }
 
-function keyvRedis({ redis }) {
-  const keyv = createRedisKeyv(`redis://${redis.host}:${redis.port}/${redis.db ?? 0}`)
+async function keyvRedis({ redis }) {
+  const { createKeyv } = await import('@keyv/redis')
+  const keyv = createKeyv(`redis://${redis.host}:${redis.port}/${redis.db ?? 0}`)
   keyv.on('error', ignore)
   return keyv
 }
 
-function epic({ load }, cache, close = async () => undefined) {
+async function epic({ load }, cache, close = async () => undefined) {
+  const { cachified } = await import('@epic-web/cachified')
   return { read: (key) => cachified({ key, cache, ttl: HOUR_MS, getFreshValue: () => load(key) }), close }
 }
 
-async function catbox({ load }, client) {
+async function catboxInMemory(setup) {
+  const { Engine } = await import('@hapi/catbox-memory')
+  return catbox(setup, Engine, { maxByteSize: 512 * 1024 * 1024 })
+}
+
+async function catboxOnRedis(setup) {
+  const { Engine } = await import('@hapi/catbox-redis')
+  return catbox(setup, Engine, { ...setup.redis, partition: 'catbox' })
+}
+
+async function catbox({ load }, Engine, options) {
+  const { Client, Policy } = await import('@hapi/catbox')
+  const client = new Client(Engine, options)
   await client.start()
   const policy = new Policy({ expiresIn: HOUR_MS, generateFunc: load, generateTimeout: 10_000 }, client, 'items')
   return { read: (key) => policy.get(key), close: () => client.stop() }
 }
 
-function ocache({ load }, storage, close = async () => undefined) {
+async function ocache({ load }, storage, close = async () => undefined) {
+  const { cachedFunction } = await import('ocache')
   const options = { name: 'item', maxAge: HOUR_SECONDS, swr: false, getKey: (key) => key }
   const item = cachedFunction(load, storage === undefined ? options : { ...options, storage })
   return { read: (key) => item(key), close }

@@ -34,7 +34,7 @@ export const PEERS = {
     { name: 'ocache', open: (setup) => ocache(setup, ...jsonOnRedis(setup, 'EX')) },
   ],
   tiered: [
-    { name: 'bentocache, not serialized', hasTags: true, open: bentoTiered },
+    { name: 'bentocache', hasTags: true, open: bentoTiered },
     { name: 'cacheable', hasTags: true, open: cacheableTiered },
     { name: 'cache-manager', open: managerTiered },
   ],
@@ -69,7 +69,8 @@ async function bento({ load, tags }, layers) {
 }
 
 async function bentoInMemory(setup) {
-  const memory = await bentoMemory()
+  // Faster by far, and possible in memory alone: in front of Redis what comes from there fails to be read again.
+  const memory = await bentoMemory({ serialize: false })
   return bento(setup, (store) => store.useL1Layer(memory))
 }
 
@@ -80,15 +81,15 @@ async function bentoOnRedis(setup) {
 
 async function bentoTiered(setup) {
   const { redisBusDriver, redisDriver } = await import('bentocache/drivers/redis')
-  const memory = await bentoMemory()
+  const memory = await bentoMemory({})
   const redis = redisDriver({ connection: connect(setup) })
   const bus = redisBusDriver({ connection: { ...setup.redis } })
   return bento(setup, (store) => store.useL1Layer(memory).useL2Layer(redis).useBus(bus))
 }
 
-async function bentoMemory() {
+async function bentoMemory(options) {
   const { memoryDriver } = await import('bentocache/drivers/memory')
-  return memoryDriver({ maxItems: MAX_ENTRIES, serialize: false })
+  return memoryDriver({ maxItems: MAX_ENTRIES, ...options })
 }
 
 async function cacheable({ load, tags }, stores) {

@@ -20,13 +20,14 @@ import { OPTIONS, RESULTS } from './harness/suite.mjs'
 
 const SUITES = {
   memory: 'micro/memory.mjs',
+  l1: 'micro/l1.mjs',
   redis: 'micro/redis.mjs',
   invalidation: 'micro/invalidation.mjs',
   stampede: 'processes/stampede.mjs',
   http: 'http/http.mjs',
 }
 /** Those of the quick form whose ratios say something within a minute. */
-const QUICK = ['memory', 'redis', 'invalidation', 'http']
+const QUICK = ['memory', 'l1', 'redis', 'invalidation', 'http']
 const PAGE = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url))
 
 const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true })

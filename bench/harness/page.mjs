@@ -112,7 +112,7 @@ function count(number) {
 }
 
 function fixed(number) {
-  return number.toFixed(2)
+  return number < 0.1 ? String(Number(number.toPrecision(2))) : number.toFixed(2)
 }
 
 function micros(number) {

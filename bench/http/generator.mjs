@@ -7,12 +7,10 @@
  * CPU time belong together.
  */
 import { connect } from 'node:net'
+import { Latencies } from '../harness/delays.mjs'
 
 const READ_BUFFER = Buffer.allocUnsafeSlow(256 * 1024)
 const HEAD_END = Buffer.from('\r\n\r\n')
-/** Latencies are counted in steps of 10 µs, up to a second. */
-const STEP_MS = 0.01
-const STEPS = 100_000
 
 /**
  * A slot: what is asked (`headers` beside the host's), and what a right answer looks like. `pages` different URLs are
@@ -24,9 +22,7 @@ class Slot {
   #endsAt
   #open
   #next = 0
-  #latencies = new Uint32Array(STEPS)
-  #maxMs = 0
-  count = 0
+  #latencies = new Latencies()
   done
 
   constructor(order) {
@@ -57,19 +53,11 @@ class Slot {
   }
 
   record(latencyMs) {
-    this.count++
-    if (latencyMs > this.#maxMs) this.#maxMs = latencyMs
-    this.#latencies[Math.min(STEPS - 1, Math.floor(latencyMs / STEP_MS))]++
+    this.#latencies.record(latencyMs)
   }
 
   #outcome() {
-    return { operations: this.count, p50Ms: this.#percentile(0.5), p99Ms: this.#percentile(0.99), maxMs: this.#maxMs }
-  }
-
-  #percentile(share) {
-    let left = this.count * share
-    const step = this.#latencies.findIndex((count) => (left -= count) <= 0)
-    return (step + 1) * STEP_MS
+    return { operations: this.#latencies.count, ...this.#latencies.outcome() }
   }
 }
 

@@ -1,12 +1,14 @@
-/** A hit in memory, against the least that an asynchronous cache can do: a Map behind a promise. */
+/** A hit in memory, against the least that an asynchronous cache can do, a Map behind a promise, and other caches. */
 import { createCache } from 'tidemark'
 import { timed } from '../harness/loop.mjs'
 import { MEASURED_CORE, pinSelf } from '../harness/machine.mjs'
 import { itemPage, record } from '../harness/payloads.mjs'
 import { cpuMicrosAtMost } from '../harness/report.mjs'
 import { expect, Suite } from '../harness/suite.mjs'
+import { PEERS } from '../peers/measured.mjs'
 
 const BATCH = 10_000
+const PEER_BATCH = 1000
 const COPIED = 'Map + promise, 20 KB Buffer, copied'
 
 pinSelf(MEASURED_CORE)
@@ -19,6 +21,7 @@ const records = await filled(record, true)
 const uncounted = await filled(record, false)
 const pages = await filled(itemPage, true)
 const bytes = await filled((i) => Buffer.from(JSON.stringify(itemPage(i))), true)
+const peers = await Promise.all(PEERS.memory.map(openPeer))
 const fail = () => expect(false, 'a hit does not load')
 
 const contestants = [
@@ -39,9 +42,11 @@ const contestants = [
     against: COPIED,
     measure: timed(BATCH, getOrSetLoop(bytes)),
   },
+  ...peers.map(({ name, read }) => ({ name, isPeer: true, measure: timed(PEER_BATCH, readLoop(read)) })),
 ]
 await suite.run('hit in memory', contestants, { facts: { keys: KEYS, callers: 1 } })
 for (const { cache } of [records, uncounted, pages, bytes]) await cache.close()
+for (const { close } of peers) await close()
 await suite.end()
 
 /** A cache and a Map that hold the same. */
@@ -56,6 +61,23 @@ async function filled(make, enableStatistics) {
     map.set(name, value)
   }
   return { cache, map }
+}
+
+/** Another cache that holds the records of 1 KB. */
+async function openPeer({ name, open }) {
+  const numbers = new Map(names.map((key, i) => [key, i]))
+  const { read, close } = await open({ load: async (key) => record(numbers.get(key)) })
+  for (const [i, key] of names.entries()) {
+    await read(key)
+    expect((await read(key)).id === i, `${name}: ${key}`)
+  }
+  return { name: `${name}, 1 KB`, read, close }
+}
+
+function readLoop(read) {
+  return async (count) => {
+    for (let i = 0; i < count; i++) if ((await read(names[i % KEYS])) === undefined) fail()
+  }
 }
 
 function mapLoop(map) {

@@ -1,9 +1,15 @@
-/** One of several processes with a cache: on an order, so many callers ask for a key at once. `caller.mjs <config>` */
+/**
+ * One of several processes with a cache: on an order, so many callers ask for a key at once.
+ *
+ * `caller.mjs <config>`, or `caller.mjs <setup> <name>` for another cache on Redis.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createCache } from 'tidemark'
 
-const cache = createCache(JSON.parse(process.argv[2]))
-await cache.ping()
+const [text, peer] = process.argv.slice(2)
+/** What a load of the order does. */
+let loading
+const getOrSet = peer === undefined ? await openOurs(JSON.parse(text)) : await openPeer(JSON.parse(text), peer)
 
 process.on('message', async ({ key, callers, loadMs }) => {
   const loads = []
@@ -14,9 +20,10 @@ process.on('message', async ({ key, callers, loadMs }) => {
     loads.push({ beganAt, endedAt: now() })
     return { id: key }
   }
+  loading = load
   const answeredAt = []
   const call = async () => {
-    const value = await cache.getOrSet(key, load, { ttl: '1h' })
+    const value = await getOrSet(key)
     if (value.id !== key) throw new Error(`wrong answer: ${key}`)
     answeredAt.push(now())
   }
@@ -25,6 +32,18 @@ process.on('message', async ({ key, callers, loadMs }) => {
 })
 process.on('disconnect', () => process.exit())
 process.send({ event: 'up' })
+
+async function openOurs(config) {
+  const cache = createCache(config)
+  await cache.ping()
+  return (key) => cache.getOrSet(key, () => loading(), { ttl: '1h' })
+}
+
+async function openPeer(redis, name) {
+  const { PEERS } = await import('../peers/measured.mjs')
+  const { read } = await PEERS.redis.find((it) => it.name === name).open({ redis, load: () => loading() })
+  return read
+}
 
 /** Milliseconds of the clock that all processes share. */
 function now() {

@@ -34,7 +34,7 @@ export interface CacheEvents {
   load: EntryEvent & { readonly durationMs: number }
   /** A load was stored. */
   fill: EntryEvent
-  /** A load was refused because an invalidation, or another load, had overtaken it. */
+  /** A load, or a token of `begin`, was refused because an invalidation or another load had overtaken it. */
   fence: EntryEvent
   set: EntryEvent
   delete: { readonly keys: readonly string[]; readonly namespace: string; readonly deleted: number }

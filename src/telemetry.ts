@@ -17,7 +17,7 @@ export interface Subject extends Partial<About> {
   readonly route?: string
 }
 
-const COUNTER = { hit: 'hits', stale: 'staleHits', miss: 'misses', set: 'sets' } as const
+const COUNTER = { hit: 'hits', stale: 'staleHits', miss: 'misses', set: 'sets', fence: 'fences' } as const
 
 /** Faults of one code are logged no more often than this, however many keys and namespaces they are about. */
 const LOG_INTERVAL_MS = 60_000

@@ -32,3 +32,10 @@ export async function wholly(forMs: number): Promise<void> {
   const until = performance.now() + forMs
   for (let leftMs = forMs; leftMs > 0; leftMs = until - performance.now()) await sleep(leftMs)
 }
+
+/** Why FILL refuses a load, by its reply. */
+export const FENCED: Readonly<Record<number, string>> = {
+  [0]: 'its lease was taken by another load, a set or a delete, or has run out',
+  [-1]: 'a name it bears was invalidated meanwhile, or is on hold',
+  [-2]: 'the name it hangs on was deleted meanwhile',
+}

@@ -92,7 +92,7 @@ export class RedisConnection {
       onUnserved: (error) => this.#leave(error),
     }
     const watcher: LinkWatcher = {
-      onDown: (error) => this.#watchers.forEach((one) => one.onDown(error)),
+      onDown: (error, since) => this.#watchers.forEach((one) => one.onDown(error, since)),
       onUp: () => this.#watchers.forEach((one) => one.onUp()),
     }
     this.#primary =

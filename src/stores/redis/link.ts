@@ -41,13 +41,16 @@ export interface LinkOptions {
 }
 
 export interface LinkWatcher {
-  onDown(error: RedisConnectionError): void
+  /** @param since when it began, in milliseconds of `performance.now()`: with the first command that was not answered */
+  onDown(error: RedisConnectionError, since: number): void
   onUp(): void
 }
 
 /** What is said first on every new connection, and now and then later on. */
 export interface Greeting {
   say(): readonly Argument[]
+  /** What the server answered, each time. */
+  onTaken?(reply: Reply): void
   /** We may not say it. The server is taken as it is. */
   onRefused(error: Error): void
   /** The server does not serve us: it still loads, it is a replica. It is left, and tried again. */
@@ -142,7 +145,11 @@ export class Link implements PortListener {
         else greeting.onElsewhere(error)
         onTaken()
       }
-      this.#write(this.#enqueue({ args: greeting.say(), resolve: onTaken, reject }))
+      const resolve = (reply: Reply): void => {
+        greeting.onTaken?.(reply)
+        onTaken()
+      }
+      this.#write(this.#enqueue({ args: greeting.say(), resolve, reject }))
     }
   }
 
@@ -190,10 +197,16 @@ export class Link implements PortListener {
     await this.port.close()
   }
 
-  #tellDown(error: RedisConnectionError): void {
+  #tellDown(error: RedisConnectionError, since: number = this.#waitingSince()): void {
     if (this.#isToldDown) return
     this.#isToldDown = true
-    this.#options.watcher?.onDown(error)
+    this.#options.watcher?.onDown(error, since)
+  }
+
+  /** When the first command came in that is not answered yet; without one, now. */
+  #waitingSince(): number {
+    const now = performance.now()
+    return this.#first === undefined ? now : Math.min(now, this.#first.dueAt - this.#options.commandTimeoutMs)
   }
 
   #drained(graceMs: number): Promise<void> {
@@ -290,6 +303,7 @@ export class Link implements PortListener {
 
   #expire(): void {
     const now = performance.now()
+    const since = this.#waitingSince()
     let silence: RedisConnectionError | undefined
     const expired: Pending[] = []
     for (let pending = this.#first; pending !== undefined && pending.dueAt <= now; pending = this.#first) {
@@ -298,17 +312,17 @@ export class Link implements PortListener {
       if (isWaiting || pending.answersBefore === this.#answers) silence ??= this.#late(pending)
       expired.push(this.#settle(pending))
     }
-    if (silence !== undefined) this.#onSilence(silence)
+    if (silence !== undefined) this.#onSilence(silence, since)
     for (const pending of expired) pending.reject(this.#late(pending))
     if (this.#deadline === undefined) this.#onDeadline()
   }
 
-  #onSilence(silence: RedisConnectionError): void {
+  #onSilence(silence: RedisConnectionError, since: number): void {
     if (this.#state === 'down' || this.#state === 'closed') return
     const isConnected = this.#state !== 'trying'
     this.#state = 'down'
     this.#cause = silence
-    this.#tellDown(this.#unreachable())
+    this.#tellDown(this.#unreachable(), since)
     this.#rejectAll()
     if (!isConnected) return
     if (this.port.drop === undefined) this.#probe()
@@ -345,9 +359,12 @@ export class Link implements PortListener {
   /** The deadline of a command is the health check: PING only sees to it that there is one. */
   #check(greetings: readonly Greeting[]): void {
     for (const greeting of greetings) {
-      this.send(greeting.say()).catch((error: unknown) => {
-        if (error instanceof RedisReplyError && REDIRECTIONS.has(error.replyCode)) greeting.onElsewhere?.(error)
-      })
+      this.send(greeting.say()).then(
+        (reply) => greeting.onTaken?.(reply),
+        (error: unknown) => {
+          if (error instanceof RedisReplyError && REDIRECTIONS.has(error.replyCode)) greeting.onElsewhere?.(error)
+        },
+      )
     }
     if (greetings.length === 0) this.send(['PING']).catch(() => undefined)
   }

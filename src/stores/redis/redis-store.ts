@@ -26,7 +26,7 @@ import type {
 } from '../store.ts'
 import { Watches } from '../watches.ts'
 import type { Validity } from '../watermark.ts'
-import { bytesOf, leaseId, leaseOf, ms, wholly } from './arguments.ts'
+import { bytesOf, FENCED, leaseId, leaseOf, ms, wholly } from './arguments.ts'
 import type { Argument, Reply } from './client.ts'
 import type { Script, StoreConnection } from './connection.ts'
 import { Coherence } from './coherence.ts'
@@ -35,13 +35,16 @@ import { Mirror } from './mirror.ts'
 import { Outages } from './outages.ts'
 import { ReadBatch, type RawRead } from './read-batch.ts'
 import { ACQUIRE, EXPIRE, EXTEND, FILL, GREET, HEADERS, INVALIDATE, REMOVE, SET, SYNC } from './scripts.ts'
-import { Undelivered } from './undelivered.ts'
+import { leftUndelivered, queued, Undelivered } from './undelivered.ts'
 
 /** So many entries per REMOVE or HEADERS: a script holds the server up for well under a millisecond. */
 const CHUNK = 200
 
 /** So many different entries of no use are passed over before a lease is given up. */
 const MAX_TRIES = 10
+
+/** How long `close()` waits for what could not be delivered yet. */
+const CLOSE_GRACE_MS = 1000
 
 /** Names whose fills are refused for a while, and what is known of servers and stores: keys below the root. */
 const HOLDS = 'h'
@@ -53,13 +56,6 @@ const WHOLE: Shard = { index: 0, of: 1 }
 const UNKNOWN_SERVER =
   'cannot tell whether Redis was restarted or failed over, and entries may come back that were invalidated: ' +
   "its user needs INFO (ACL +info); or say redis.onFailover: 'trust'"
-
-/** Why FILL refuses a load, by its reply. */
-const FENCED: Readonly<Record<number, string>> = {
-  [0]: 'its lease was taken by another load, a set or a delete, or has run out',
-  [-1]: 'a name it bears was invalidated meanwhile, or is on hold',
-  [-2]: 'the name it hangs on was deleted meanwhile',
-}
 
 /** A memory in front of this store. */
 export interface Tier {
@@ -111,6 +107,7 @@ export class RedisStore implements Store {
   readonly #mirror: Mirror
   readonly #reader: EntryReader
   #listener: StoreListener | undefined
+  #isClosed = false
 
   constructor(options: RedisStoreOptions) {
     const { connection, codec, clock, decodeResponses, shard = WHOLE } = options
@@ -140,13 +137,15 @@ export class RedisStore implements Store {
       invalidate: (stamps, how) => this.#invalidate(stamps, how),
     })
     const tell = (change: ConnectionEvent): void => this.#listener?.onConnection?.(change)
-    connection.watch(new Outages({ redis: connection.name, undelivered: this.#undelivered, tell }))
+    const outages = new Outages({ redis: connection.name, undelivered: this.#undelivered, tell })
+    connection.watch(outages)
     connection.greet({
       say: () => {
         const keys = this.#keys([META, HOLDS])
         const args = [this.#call(), options.onFailover === 'invalidate' ? '1' : '', String(shard.of)]
         return ['EVAL', GREET.lua, String(keys.length), ...keys, ...args]
       },
+      onTaken: (reply) => outages.onGreeted(String(reply)),
       onRefused: (cause) => onFault(new CacheException(UNKNOWN_SERVER, { cause })),
       // What is heard there is no news either.
       onUnserved: (reason) => this.#coherence?.reconnect(reason),
@@ -154,11 +153,13 @@ export class RedisStore implements Store {
   }
 
   read(id: string, parentId?: string): Promise<Entry | undefined> {
+    this.#assertOpen()
     if (this.#undelivered.isEmpty) return this.#reads.read(id, parentId)
     return this.#undelivered.replay().then(() => this.#reads.read(id, parentId))
   }
 
   async acquire(id: string, options: AcquireOptions): Promise<Acquired> {
+    this.#assertOpen()
     if (!this.#undelivered.isEmpty) await this.#undelivered.replay()
     const token = newToken()
     let { seen } = options
@@ -188,6 +189,7 @@ export class RedisStore implements Store {
   }
 
   async fill(lease: Lease, draft: EntryDraft, as: string = lease.id): Promise<Verdict> {
+    this.#assertOpen()
     const { id, parent } = lease
     const tail = await this.#codec.encode(draft, as)
     const lifetime = ms(draft.graceUntil - draft.storedAt)
@@ -207,6 +209,7 @@ export class RedisStore implements Store {
   }
 
   async release({ id, token, parent }: Lease, tags: readonly string[]): Promise<Verdict> {
+    this.#assertOpen()
     const keys = [id, leaseId(id), HOLDS, ...(parent === undefined ? [] : [parent.id])]
     const args = [bytesOf(token), '', ms(1), bytesOf(parent?.entryId ?? ''), '', ...tags]
     const verdict = await this.#run(FILL, keys, args)
@@ -214,27 +217,31 @@ export class RedisStore implements Store {
   }
 
   async set(id: string, draft: EntryDraft): Promise<void> {
+    this.#assertOpen()
     const tail = await this.#codec.encode(draft, id)
     await this.#run(SET, [id, leaseId(id)], [tail, ms(draft.graceUntil - draft.storedAt)])
     this.#listener?.onBytes(0, tail.length + STAMP_BYTES)
   }
 
   async remove(ids: readonly string[]): Promise<readonly (EntryTimes | undefined)[]> {
+    this.#assertOpen()
     try {
       const found = await this.#headers(REMOVE, ids)
       return found.map((header) => header?.times)
     } catch (error) {
       this.#undelivered.addIds(ids)
-      throw error
+      throw queued(error)
     }
   }
 
   async times(ids: readonly string[]): Promise<readonly (EntryTimes | undefined)[]> {
+    this.#assertOpen()
     const found = await this.#headers(HEADERS, ids)
     return found.map((header) => header?.times)
   }
 
   async expire(id: string, freshUntil: number): Promise<boolean> {
+    this.#assertOpen()
     for (;;) {
       const [found] = await this.#headers(HEADERS, [id])
       if (found === undefined) return false
@@ -244,13 +251,14 @@ export class RedisStore implements Store {
   }
 
   async invalidate(stamps: readonly string[], options: InvalidationOptions = {}): Promise<void> {
+    this.#assertOpen()
     try {
       const stalenessMs = await this.#invalidate(stamps, options)
       // Every process either hears of it before its knowledge is older than that, or stops to serve from its memory.
       if (options.strict === true) await wholly(stalenessMs)
     } catch (error) {
       this.#undelivered.addStamps(stamps, options)
-      throw error
+      throw queued(error)
     }
   }
 
@@ -282,10 +290,26 @@ export class RedisStore implements Store {
     this.#listener = listener
   }
 
+  /** What could not be delivered is tried once more; what then is left is told, unless this is one shard of several. */
   async close(): Promise<void> {
-    this.#undelivered.close()
+    const { shard } = this.#options
+    if (this.#isClosed) return this.connection.close()
+    const graceMs = Math.min(CLOSE_GRACE_MS, this.connection.commandTimeoutMs)
+    await this.#undelivered.close(graceMs)
+    this.#isClosed = true
     await this.#coherence?.close()
     await this.connection.close()
+    const left = shard === undefined ? leftUndelivered(this.waiting) : undefined
+    if (left !== undefined) this.#listener?.onFault(left)
+  }
+
+  /** How many invalidations have not been delivered. */
+  get waiting(): number {
+    return this.#undelivered.waiting
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new CacheException('the cache was closed by close()')
   }
 
   #fenced(id: string, reply: Reply): 'fenced' {

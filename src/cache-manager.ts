@@ -169,6 +169,7 @@ export class CacheManager {
     loader: (context: LoadContext<Stale>) => T | Promise<T>,
     options: GetOrSetOptions = {},
   ): Promise<T> {
+    if (typeof loader !== 'function') throw new TypeError(`loader: expected a function, got ${describe(loader)}`)
     const { clock, telemetry, loads, ids } = this.parts
     const namespace = this.#namespaceOf(options, 'load')
     const id = ids.of(namespace, key)
@@ -182,7 +183,6 @@ export class CacheManager {
       telemetry.count('hit', key, namespace)
       return handOut(valueOf(entry)) as T
     }
-    if (typeof loader !== 'function') throw new TypeError(`loader: expected a function, got ${describe(loader)}`)
     // Spread last: V8 takes ten times as long if more is added behind it.
     const request: LoadRequest = {
       id,
@@ -206,13 +206,14 @@ export class CacheManager {
   }
 
   /**
-   * Begins a read-modify-fill by hand: a token that stores only if nothing invalidated the key since. The youngest
-   * `begin` of a key wins.
+   * Begins a read-modify-fill by hand: a token for one `set` within `cache.leaseTime`, 5 seconds by default, that stores
+   * only if nothing invalidated the key since and nothing else took its place. The youngest `begin` of a key wins.
+   * Callers of `getOrSet` wait for it meanwhile: `release` it if you do not set.
    *
    * @throws {CacheKeyError} @throws {RedisConnectionError}
    * @example
    * const token = await cache.begin('report')
-   * await token.set(await buildReport(), { ttl: '1h' }) // false: invalidated meanwhile, not stored
+   * await token.set(await buildReport(), { ttl: '1h' }) // true; false: overtaken or too late, not stored
    */
   async begin(key: string, options?: KeyOptions): Promise<FillToken> {
     const namespace = this.#namespaceOf(options)

@@ -1,7 +1,7 @@
 /** The options of `cached` and `cacheBusting`, and what is checked of them before anything is wrapped. */
 import type { NamesFunction, Unannotated } from './decorator.ts'
-import { DURATION_FORMAT, parseDuration } from './duration.ts'
 import { CacheConfigurationError, describe, type ConfigurationFault } from './exceptions.ts'
+import { BOOLEAN, DURATION, optionFaults, SHARE, TTL, type Check } from './option-checks.ts'
 import type { GetOrSetOptions } from './options.ts'
 
 /** A function of the arguments. */
@@ -51,18 +51,6 @@ export interface CacheBustingOptions<
   tags?: string | readonly string[] | Tags | undefined
 }
 
-interface Check {
-  readonly expected: string
-  readonly accepts: (value: unknown) => boolean
-}
-
-const TTL: Check = {
-  expected: `a duration above zero (${DURATION_FORMAT})`,
-  accepts: (value) => (parseDuration(value) ?? 0) > 0,
-}
-/** `0` is as good as left out. */
-const DURATION: Check = { ...TTL, accepts: (value) => value === 0 || TTL.accepts(value) }
-const BOOLEAN: Check = { expected: 'true or false', accepts: (value) => typeof value === 'boolean' }
 const NAMESPACE: Check = {
   expected: 'a string of well-formed Unicode',
   accepts: (value) => typeof value === 'string' && value.isWellFormed(),
@@ -88,10 +76,7 @@ const CACHED_CHECKS: Record<keyof CachedOptions, Check> = {
   negativeTtl: DURATION,
   compress: BOOLEAN,
   earlyRefresh: BOOLEAN,
-  jitter: {
-    expected: 'a number from 0 to 1',
-    accepts: (value) => typeof value === 'number' && value >= 0 && value <= 1,
-  },
+  jitter: SHARE,
 }
 
 const CACHE_BUSTING_CHECKS: Record<keyof CacheBustingOptions, Check> = {
@@ -126,18 +111,6 @@ function cacheFaults(cache: unknown, methods: readonly string[]): ConfigurationF
   return isCache
     ? []
     : [{ path: 'cache', expected: 'a CacheManager, as createCache() returns it', got: describe(cache) }]
-}
-
-function optionFaults(options: unknown, checks: Readonly<Record<string, Check>>): ConfigurationFault[] {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    return [{ path: 'options', expected: 'an object', got: describe(options) }]
-  }
-  return Object.entries(options).flatMap(([path, value]) => {
-    const check = Object.hasOwn(checks, path) ? checks[path] : undefined
-    if (check === undefined)
-      return [{ path, expected: `a known option (${Object.keys(checks).join(', ')})`, got: 'an unknown option' }]
-    return value === undefined || check.accepts(value) ? [] : [{ path, expected: check.expected, got: describe(value) }]
-  })
 }
 
 function isName(value: unknown): boolean {

@@ -67,6 +67,9 @@ export function cached<Key extends KeyFunction = KeyFunction, Tags extends Names
   })
 }
 
+/** At least one of these names is there. */
+type OneOf<Names extends string> = { [Name in Names]: { [Only in Name]: unknown } }[Names]
+
 /**
  * Invalidates what a function makes out of date, after it has succeeded and before its result is handed out; a function
  * that fails invalidates nothing.
@@ -84,7 +87,7 @@ export function cached<Key extends KeyFunction = KeyFunction, Tags extends Names
  */
 export function cacheBusting<Keys extends NamesFunction = NamesFunction, Tags extends NamesFunction = NamesFunction>(
   cache: CacheManager,
-  options: CacheBustingOptions<Keys, Tags>,
+  options: CacheBustingOptions<Keys, Tags> & OneOf<'keys' | 'tags'>,
 ): FunctionDecorator<never, Keys | Tags> {
   assertCacheBustingOptions(cache, options)
   const { keys = [], tags = [], namespace } = options

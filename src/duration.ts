@@ -1,11 +1,11 @@
 /** Durations as people write them: a bare number is seconds, a string carries its unit. */
 import { CacheConfigurationError, describe } from './exceptions.ts'
 
-/** `300` and `'300s'` and `'5m'` are five minutes. Units: `ms`, `s`, `m`, `h`, `d`. */
+/** `300`, `'300s'`, `'5m'` and `'5 m'` are five minutes. Units: `ms`, `s`, `m`, `h`, `d`. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 
 const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-const PATTERN = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/
+const PATTERN = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/
 
 /** What a duration may look like, for error messages. */
 export const DURATION_FORMAT = "seconds as a number, or a string such as '250ms', '30s', '5m', '1h', '7d'"

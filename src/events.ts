@@ -15,12 +15,14 @@ export type ConnectionEvent =
       readonly state: 'up'
       /** Which one: `Redis at 127.0.0.1:6379`. */
       readonly redis: string
-      /** How long it was away. */
+      /** How long it was away, from the first command that it did not answer; 0 if it was not. */
       readonly awayMs: number
       /** Invalidations that had been queued, and are delivered now. */
       readonly delivered: number
       /** Invalidations that it has not taken yet. */
       readonly waiting: number
+      /** It is another server than before (a restart, a failover): what was stored there before is invalid. */
+      readonly anotherServer: boolean
     }
 
 /** Every event and what it carries. Cached values are never part of it. */
@@ -34,7 +36,7 @@ export interface CacheEvents {
   load: EntryEvent & { readonly durationMs: number }
   /** A load was stored. */
   fill: EntryEvent
-  /** A load was refused because an invalidation, or another load, had overtaken it. */
+  /** A load, or a token of `begin`, was refused because an invalidation or another load had overtaken it. */
   fence: EntryEvent
   set: EntryEvent
   delete: { readonly keys: readonly string[]; readonly namespace: string; readonly deleted: number }

@@ -2,7 +2,7 @@
 import type { Clock } from './clock.ts'
 import { snapshot } from './codec/snapshot.ts'
 import { lifeOf, newDraft, type EntryDraft } from './entry.ts'
-import { assertOptions, stampsOf, windowsOf, type SetOptions, type TtlLimits } from './options.ts'
+import { assertOptions, assertValues, stampsOf, windowsOf, type SetOptions, type TtlLimits } from './options.ts'
 import type { Lease, Store } from './stores/store.ts'
 import type { About, Telemetry } from './telemetry.ts'
 
@@ -17,6 +17,7 @@ interface DraftOptions extends About, TtlLimits {
  * @throws {CacheSerializationError} @throws {CacheConfigurationError} @throws {CacheKeyError}
  */
 export function draftOf(value: unknown, options: SetOptions, about: DraftOptions): EntryDraft {
+  assertValues(options, 'set')
   const { key, namespace, entryId, clock } = about
   return newDraft(snapshot(value, key, namespace), lifeOf(windowsOf(options, about), clock.now()), {
     entryId,
@@ -36,12 +37,14 @@ export interface FillTokenOptions extends About, TtlLimits {
 }
 
 /**
- * Made by `cache.begin(key)`. Good for one `set`, within `cache.leaseTime`.
+ * The right to store one key by hand, made by `cache.begin(key)`: good for one `set`, within `cache.leaseTime`, 5 seconds
+ * by default. It is not renewed; later its place is anybody's, and Redis refuses it. Callers of `getOrSet` wait for it
+ * meanwhile: `release` it if you do not set.
  *
  * @example
  * const token = await cache.begin('report')
  * const report = await buildReport()
- * if (!(await token.set(report, { ttl: '1h' }))) console.log('invalidated meanwhile, not stored')
+ * if (!(await token.set(report, { ttl: '1h' }))) console.log('overtaken or too late, not stored')
  */
 export class FillToken {
   readonly #options: FillTokenOptions
@@ -52,8 +55,8 @@ export class FillToken {
   }
 
   /**
-   * Stores `value`, unless the key, its namespace or one of its tags was invalidated since `begin`, or another `begin`,
-   * `set` or load took its place; then it stores nothing and the answer is false.
+   * Stores `value`, unless the key, its namespace or one of its tags was invalidated since `begin`, its time was over, or
+   * another `begin`, `set` or load took its place: then it stores nothing, emits `fence`, and answers false.
    *
    * @throws {CacheSerializationError} @throws {CacheConfigurationError} @throws {RedisConnectionError}
    */
@@ -62,7 +65,7 @@ export class FillToken {
     const { lease, store, telemetry, key, namespace } = this.#options
     const draft = draftOf(value, options, { entryId: lease.token, ...this.#options })
     const isStored = (await telemetry.watch(store.fill(lease, draft), { key, namespace })) === 'stored'
-    if (isStored) telemetry.count('set', key, namespace)
+    telemetry.count(isStored ? 'set' : 'fence', key, namespace)
     return isStored
   }
 

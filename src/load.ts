@@ -331,8 +331,8 @@ export class Loads {
     const release = async (): Promise<Verdict> => store.release(lease, tags)
     try {
       const verdict = await (draft ? store.fill(lease, draft, as) : release())
-      const event = verdict === 'stored' ? 'fill' : 'fence'
-      if (verdict !== 'released' && telemetry.events.has(event)) telemetry.events.emit(event, { key, namespace })
+      if (verdict === 'fenced') telemetry.count('fence', key, namespace)
+      else if (verdict === 'stored' && telemetry.events.has('fill')) telemetry.events.emit('fill', { key, namespace })
       return verdict
     } catch (error) {
       telemetry.report(error, { key, namespace })

@@ -1,8 +1,9 @@
 /** The options of a call, and what becomes of them. */
-import { toMs, type Duration } from './duration.ts'
+import { parseDuration, toMs, type Duration } from './duration.ts'
 import type { Windows } from './entry.ts'
 import { CacheConfigurationError, describe } from './exceptions.ts'
 import { assertTag, namespaceStamp, tagStamp } from './key.ts'
+import { BOOLEAN, DURATION, optionFaults, SHARE, TTL, type Check, type Checks } from './option-checks.ts'
 import type { InvalidationOptions } from './stores/store.ts'
 
 export interface KeyOptions {
@@ -87,7 +88,6 @@ export interface LoadSettings {
 export function windowsOf(options: Pick<SetOptions, 'ttl' | 'swr' | 'grace' | 'jitter'>, limits: TtlLimits): Windows {
   const { ttl, swr, grace, jitter = 0 } = options
   const { defaultTtlMs, maxTtlMs } = limits
-  if (!(jitter >= 0 && jitter <= 1)) throw refused('jitter', 'a number from 0 to 1', jitter)
   const ttlMs = ttl === undefined ? defaultTtlMs : Math.min(toMs(ttl, 'ttl'), maxTtlMs)
   return {
     ttlMs: ttlMs * (1 - jitter * Math.random()),
@@ -96,50 +96,72 @@ export function windowsOf(options: Pick<SetOptions, 'ttl' | 'swr' | 'grace' | 'j
   }
 }
 
-type Names<Options> = Readonly<Record<keyof Options, true>>
+type ChecksOf<Options> = Readonly<Record<keyof Options, Check>>
 
-const KEY_NAMES: Names<KeyOptions> = { namespace: true }
-const FILL_NAMES: Names<Omit<SetOptions, 'namespace'>> = {
-  ttl: true,
-  tags: true,
-  swr: true,
-  grace: true,
-  jitter: true,
-  compress: true,
+/** Longer than any database lags behind: a hold for the time of a mistake in the unit keeps everything out. */
+const LONGEST_HOLD_MS = 86_400_000
+
+/** Refused as what they are, with a `CacheKeyError`, where they are used. */
+const NAME: Check = { expected: '', accepts: () => true }
+const TAGS: Check = {
+  expected: 'a string or an array of strings',
+  accepts: (value) => typeof value === 'string' || Array.isArray(value),
 }
-const SET_NAMES: Names<SetOptions> = { ...KEY_NAMES, ...FILL_NAMES }
-const LOAD_NAMES: Names<GetOrSetOptions> = {
-  ...SET_NAMES,
-  forceRefresh: true,
-  softTimeout: true,
-  hardTimeout: true,
-  negativeTtl: true,
-  earlyRefresh: true,
-  signal: true,
+const SIGNAL: Check = { expected: 'an AbortSignal', accepts: (value) => value instanceof AbortSignal }
+const HOLD: Check = {
+  expected: `${DURATION.expected}, of 1d at most`,
+  accepts: (value) => DURATION.accepts(value) && parseDuration(value)! <= LONGEST_HOLD_MS,
 }
-const INVALIDATION_NAMES: Names<InvalidateOptions> = { soft: true, strict: true, holdFor: true }
+
+const KEY_CHECKS: ChecksOf<KeyOptions> = { namespace: NAME }
+const FILL_CHECKS: ChecksOf<Omit<SetOptions, 'namespace'>> = {
+  ttl: TTL,
+  tags: TAGS,
+  swr: DURATION,
+  grace: DURATION,
+  jitter: SHARE,
+  compress: BOOLEAN,
+}
+const SET_CHECKS: ChecksOf<SetOptions> = { ...KEY_CHECKS, ...FILL_CHECKS }
+const LOAD_CHECKS: ChecksOf<GetOrSetOptions> = {
+  ...SET_CHECKS,
+  forceRefresh: BOOLEAN,
+  softTimeout: DURATION,
+  hardTimeout: DURATION,
+  negativeTtl: DURATION,
+  earlyRefresh: BOOLEAN,
+  signal: SIGNAL,
+}
+const INVALIDATION_CHECKS: ChecksOf<InvalidateOptions> = { soft: BOOLEAN, strict: BOOLEAN, holdFor: HOLD }
 
 /** A kind of call, by the options it has. */
 export type CallKind = 'key' | 'set' | 'load' | 'fill' | 'invalidation'
 
-/** A misspelt option, or another call's, would silently mean nothing. */
-const NAMES: Readonly<Record<CallKind, Readonly<Record<string, true>>>> = {
-  key: KEY_NAMES,
-  set: SET_NAMES,
-  load: LOAD_NAMES,
-  fill: FILL_NAMES,
-  invalidation: INVALIDATION_NAMES,
+const CHECKS: Readonly<Record<CallKind, Checks>> = {
+  key: KEY_CHECKS,
+  set: SET_CHECKS,
+  load: LOAD_CHECKS,
+  fill: FILL_CHECKS,
+  invalidation: INVALIDATION_CHECKS,
 }
 
-/** @throws {CacheConfigurationError} for options that are no object, or that have a name this kind of call does not know */
+/**
+ * That options have the names which this kind of call knows: a misspelt one, or another call's, would silently mean
+ * nothing. A hit can afford no more.
+ *
+ * @throws {CacheConfigurationError} that lists everything that is wrong, also with what they say
+ */
 export function assertOptions(options: unknown, kind: CallKind): void {
-  if (typeof options !== 'object' || options === null) throw refused('options', 'an object', options)
-  const names = NAMES[kind]
-  for (const name in options) {
-    if (Object.hasOwn(names, name)) continue
-    const fault = { path: name, expected: `one of ${Object.keys(names).join(', ')}`, got: 'an unknown option' }
-    throw new CacheConfigurationError([fault], 'options')
-  }
+  const checks = CHECKS[kind]
+  if (typeof options !== 'object' || options === null)
+    throw new CacheConfigurationError(optionFaults(options, checks), 'options')
+  for (const name in options) if (!Object.hasOwn(checks, name)) return assertValues(options, kind)
+}
+
+/** @throws {CacheConfigurationError} that lists everything that is wrong */
+export function assertValues(options: object, kind: CallKind): void {
+  const faults = optionFaults(options, CHECKS[kind])
+  if (faults.length > 0) throw new CacheConfigurationError(faults, 'options')
 }
 
 /** @throws {CacheConfigurationError} unless `list` is one, and no string */
@@ -165,11 +187,11 @@ export function stampsOf(namespace: string, tags: string | readonly string[] = [
 /**
  * What the options of `getOrSet` say of its load.
  *
- * @throws {CacheConfigurationError} that names the option
+ * @throws {CacheConfigurationError} that lists everything that is wrong
  */
 export function loadSettingsOf(namespace: string, options: GetOrSetOptions, limits: TtlLimits): LoadSettings {
+  assertValues(options, 'load')
   const { negativeTtl, softTimeout, hardTimeout, signal } = options
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw refused('signal', 'an AbortSignal', signal)
   const negativeTtlMs = optionalMs(negativeTtl, 'negativeTtl')
   return {
     tags: stampsOf(namespace, options.tags),
@@ -183,8 +205,10 @@ export function loadSettingsOf(namespace: string, options: GetOrSetOptions, limi
   }
 }
 
-/** @throws {CacheConfigurationError} that names the option */
-export function invalidationOf({ soft = false, strict = false, holdFor }: InvalidateOptions): InvalidationOptions {
+/** @throws {CacheConfigurationError} that lists everything that is wrong */
+export function invalidationOf(options: InvalidateOptions): InvalidationOptions {
+  assertValues(options, 'invalidation')
+  const { soft = false, strict = false, holdFor } = options
   return { soft, strict, holdMs: optionalMs(holdFor, 'holdFor') ?? 0 }
 }
 

@@ -15,18 +15,20 @@ export interface NamespaceStatistics {
   loads: number
   /** Callers who waited for a load of this process instead of loading too. */
   coalesced: number
+  /** Results that were not stored because an invalidation, or another load, had overtaken them. */
+  fences: number
 }
 
 /** What `getStatistics()` returns; `uptime` in seconds since the cache was made or its statistics were reset. */
 export interface Statistics extends Readonly<NamespaceStatistics> {
   readonly errors: number
   readonly evictions: number
-  /** Calls of `invalidateTags` and `clear`. */
+  /** Calls of `invalidateTags` and `clear` that resolved; those that were queued are told by the event `connection`. */
   readonly invalidations: number
   /** Bytes of entries read from, and written to, Redis. */
   readonly bytesRead: number
   readonly bytesWritten: number
-  /** `(hits + staleHits) / (hits + staleHits + misses)`, 0 before the first read. */
+  /** What was served from the cache, fresh or stale, of all reads: `(hits + staleHits) / (hits + staleHits + misses)`; 0 before the first. */
   readonly hitRate: number
   readonly uptime: number
   readonly namespaces: Readonly<Record<string, Readonly<NamespaceStatistics>>>
@@ -86,5 +88,5 @@ export class Counters {
 }
 
 function zero(): NamespaceStatistics {
-  return { hits: 0, misses: 0, staleHits: 0, sets: 0, deletes: 0, loads: 0, coalesced: 0 }
+  return { hits: 0, misses: 0, staleHits: 0, sets: 0, deletes: 0, loads: 0, coalesced: 0, fences: 0 }
 }

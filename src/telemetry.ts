@@ -17,7 +17,7 @@ export interface Subject extends Partial<About> {
   readonly route?: string
 }
 
-const COUNTER = { hit: 'hits', stale: 'staleHits', miss: 'misses', set: 'sets' } as const
+const COUNTER = { hit: 'hits', stale: 'staleHits', miss: 'misses', set: 'sets', fence: 'fences' } as const
 
 /** Faults of one code are logged no more often than this, however many keys and namespaces they are about. */
 const LOG_INTERVAL_MS = 60_000
@@ -79,7 +79,8 @@ export class Telemetry {
     if (this.#away !== undefined && error.message.startsWith(this.#away)) return
     // Refused today for a password is another fault than out of reach a moment ago.
     const { cause } = error
-    const detail = about.route ?? (cause instanceof Error ? cause.message.slice(0, 200) : '')
+    const why = cause instanceof Error ? cause.message : error.code === 'ERR_CACHE' ? error.message : ''
+    const detail = about.route ?? why.slice(0, 200)
     const kind = `${error.code} ${detail}`
     const message = `${error.message} (${error.code}${nameOf(about)})`
     if (error instanceof RedisConnectionError) this.#warnUnlessLost(kind, message)
@@ -97,11 +98,15 @@ export class Telemetry {
       return
     }
     this.#away = undefined
-    const { redis, awayMs, delivered, waiting } = change
-    const done = delivered === 0 ? '' : `; ${delivered} queued invalidations were delivered`
-    const left = waiting === 0 ? '' : `; ${waiting} still wait`
+    const { redis, awayMs, delivered, waiting, anotherServer } = change
+    const what = [
+      awayMs > 0 && `is back after ${(awayMs / 1000).toFixed(1)} s`,
+      anotherServer && 'is another server than before, what was stored there before is invalid',
+      delivered > 0 && `${delivered} queued ${delivered === 1 ? 'invalidation was' : 'invalidations were'} delivered`,
+      waiting > 0 && `${waiting} still ${waiting === 1 ? 'waits' : 'wait'}`,
+    ].filter(Boolean)
     // At the level of the line that it answers: who reads the one should find the other.
-    warn(`tidemark: ${redis} is back after ${(awayMs / 1000).toFixed(1)} s${done}${left}`)
+    warn(`tidemark: ${redis} ${what.join('; ')}`)
   }
 
   /** Tells of a load whose failure no caller sees: each was answered with what was stale. */

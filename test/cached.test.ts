@@ -386,14 +386,14 @@ describe('options are checked at once', () => {
   test.each<[string, string, unknown[]]>([
     ['cached', 'cache: expected a CacheManager, as createCache() returns it, got undefined', [undefined, {}]],
     ['cached', 'options: expected an object, got 300', [cache, 300]],
-    ['cached', 'keys: expected a known option (ttl, namespace, key, tags, ', [cache, { keys: ['a'] }]],
-    ['cached', 'signal: expected a known option', [cache, { signal: undefined }]],
-    ['cached', 'constructor: expected a known option', [cache, { constructor: undefined }]],
+    ['cached', 'keys: expected one of ttl, namespace, key, tags, ', [cache, { keys: ['a'] }]],
+    ['cached', 'signal: expected one of ttl', [cache, { signal: undefined }]],
+    ['cached', 'constructor: expected one of ttl', [cache, { constructor: undefined }]],
     ['cacheBusting', 'options: expected an object, got undefined', [cache]],
     ['cacheBusting', 'keys: expected at least one of keys and tags, got neither', [cache, { namespace: 'n' }]],
     ['cacheBusting', 'keys: expected at least one of keys and tags, got neither', [cache, { keys: [], tags: [] }]],
     ['cacheBusting', 'keys: expected a non-empty string, an array of them, or a function', [cache, { keys: [''] }]],
-    ['cacheBusting', 'ttl: expected a known option (namespace, keys, tags)', [cache, { keys: 'a', ttl: 5 }]],
+    ['cacheBusting', 'ttl: expected one of namespace, keys, tags, got', [cache, { keys: 'a', ttl: 5 }]],
     ['cacheBusting', 'cache: expected a CacheManager', [{ getOrSet: () => 1 }, { keys: 'a' }]],
   ])('%s: %s', (name, message, args) => {
     expect(() => untyped[name]!(...args)).toThrow(CacheConfigurationError)
@@ -479,6 +479,8 @@ describe('types', () => {
       cached(cache, { key: (id: string) => id })((id: number) => id)
       // @ts-expect-error a key is a string
       cached(cache, { key: (id: number) => id })
+      // @ts-expect-error nothing is named that becomes out of date
+      cacheBusting(cache, {})
       // @ts-expect-error a class is no function
       cached(cache)(Source)
     }

@@ -3,6 +3,8 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { createCache, RedisConnectionError, type CacheEvents, type CacheManager, type RedisConfig } from 'tidemark'
 import { startFaultProxy, type FaultProxy } from 'tidemark/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { Outages } from '../src/stores/redis/outages.ts'
+import type { Undelivered } from '../src/stores/redis/undelivered.ts'
 import { startRedis, type RedisServer } from './helpers/redis.ts'
 
 let server: RedisServer
@@ -54,7 +56,7 @@ test('Redis that is lost, and back with the invalidations that waited for it', a
   const redis = `Redis at ${proxy.host}:${proxy.port}`
   expect(changes).toEqual([
     { state: 'down', redis, error: expect.any(RedisConnectionError) },
-    { state: 'up', redis, awayMs: expect.any(Number), delivered: 2, waiting: 0 },
+    { state: 'up', redis, awayMs: expect.any(Number), delivered: 2, waiting: 0, anotherServer: false },
   ])
   expect(lines).toEqual([
     expect.stringMatching(/^tidemark: Redis at \S+ was lost: .+ \(ERR_CACHE_REDIS_CONNECTION\)$/),
@@ -74,6 +76,45 @@ test('Redis that cannot be reached at first use', async () => {
   expect(lines[1]).toMatch(/is back after \d+\.\d s$/)
 })
 
+test('one queued invalidation is one', async () => {
+  start()
+  await cache.set('a', 1)
+  cutOff()
+  await expect.poll(states).toEqual(['down'])
+  await cache.delete('a').catch(() => undefined)
+  await proxy.accept()
+  await expect.poll(states, soon).toEqual(['down', 'up'])
+  expect(lines[1]).toMatch(/; 1 queued invalidation was delivered$/)
+})
+
+describe('another server than before', () => {
+  test('after an outage, to every process', async () => {
+    start()
+    await cache.set('a', 1)
+    const other = createCache({ redis: { url: server.url }, logger: { info() {}, warn() {}, error() {} } })
+    const heard: CacheEvents['connection'][] = []
+    other.on('connection', (change) => heard.push(change))
+    await other.get('a')
+    await server.restart()
+    await expect
+      .poll(() => [...states(), ...heard.map(({ state }) => state)], soon)
+      .toEqual(['down', 'up', 'down', 'up'])
+    await other.close()
+    expect([changes[1], heard[1]]).toEqual(Array(2).fill(expect.objectContaining({ anotherServer: true })))
+    expect(lines[1]).toMatch(
+      /^tidemark: Redis at \S+ is back after \d+\.\d s; is another server than before, what was stored there before is invalid$/,
+    )
+  })
+
+  test('without an outage, once', () => {
+    const told: unknown[] = []
+    const undelivered = { waiting: 0 } as Undelivered
+    const outages = new Outages({ redis: 'Redis', undelivered, tell: (change) => void told.push(change) })
+    for (const run of ['a', 'a', 'b', 'b']) outages.onGreeted(run)
+    expect(told).toEqual([{ state: 'up', redis: 'Redis', awayMs: 0, delivered: 0, waiting: 0, anotherServer: true }])
+  })
+})
+
 test('Redis that is silent', async () => {
   start()
   await cache.set('a', 1)
@@ -82,6 +123,8 @@ test('Redis that is silent', async () => {
   expect(lines).toEqual([expect.stringMatching(/cannot be reached: it did not answer \w+ within 200 ms \(/)])
   proxy.resume()
   await expect.poll(states, soon).toEqual(['down', 'up'])
+  // It was away from the first command on that it did not answer, not only from when that was known.
+  expect(changes[1]).toMatchObject({ awayMs: expect.toSatisfy((ms: number) => ms >= 199) })
 })
 
 describe('a server that is there and refuses us', () => {

@@ -13,6 +13,7 @@ test.each([
   ['7d', 604_800_000],
   ['1.5h', 5_400_000],
   [' 5m ', 300_000],
+  ['5 m', 300_000],
   ['0s', 0],
 ])('%j is %d ms', (duration, ms) => {
   expect(parseDuration(duration)).toBe(ms)
@@ -24,7 +25,7 @@ test.each([
   [Infinity],
   ['5'],
   ['-5s'],
-  ['5 m'],
+  ['5 m s'],
   ['5w'],
   ['5M'],
   ['1e3s'],

@@ -159,6 +159,13 @@ describe.each(STORES)('what a cache over %s tells', (kind) => {
     expect(told.map(([name]) => name)).toEqual(['miss', 'delete', 'load', 'fence'])
   })
 
+  test('so is a token that was overtaken', async () => {
+    const token = await cache.begin('a', options)
+    await cache.delete('a', options)
+    expect(await token.set(1)).toBe(false)
+    expect(told.at(-1)).toEqual(['fence', about])
+  })
+
   test('a stale entry that is served', async () => {
     await cache.set('a', 1, { ttl: 1, swr: 60, namespace: 'n' })
     clock.advance('1s')

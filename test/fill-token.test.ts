@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { CacheConfigurationError, CacheSerializationError, type CacheManager } from 'tidemark'
 import { ManualClock } from 'tidemark/testing'
 import { beforeEach, describe, expect, test } from 'vitest'
@@ -59,6 +60,15 @@ describe.each(STORES)('a token of begin, over %s', (kind) => {
     await token.release()
     expect(await token.set(1)).toBe(false)
     expect(await cache.getOrSet('a', () => 2)).toBe(2)
+  })
+
+  test('has no place of its own beyond the lease time: Redis refuses it, and memory once another load takes it', async () => {
+    const hasty = create({ cache: { leaseTime: '20ms' } })
+    const [alone, followed] = [await hasty.begin('a'), await hasty.begin('b')]
+    await setTimeout(40)
+    expect(await alone.set(1)).toBe(kind === 'memory')
+    expect(await hasty.getOrSet('b', () => 2)).toBe(2)
+    expect(await followed.set(1)).toBe(false)
   })
 
   test('the youngest wins', async () => {

@@ -55,7 +55,11 @@ describe('the settings of a load', () => {
     [{ swr: 'soon' }, 'swr', 'a duration above zero', "'soon'"],
     [{ grace: {} }, 'grace', 'a duration above zero', 'an object'],
     [{ negativeTtl: -5 }, 'negativeTtl', 'a duration above zero', '-5'],
-    [{ softTimeout: '1 s' }, 'softTimeout', 'a duration above zero', "'1 s'"],
+    [{ softTimeout: '1 w' }, 'softTimeout', 'a duration above zero', "'1 w'"],
+    [{ softTimeout: '5s', hardTimeout: 1 }, 'softTimeout', 'at most hardTimeout (1)', "'5s'"],
+    [{ jitter: 2 }, 'jitter', 'a number from 0 to 1', '2'],
+    [{ compress: 'yes' }, 'compress', 'true or false', "'yes'"],
+    [{ forceRefresh: 1 }, 'forceRefresh', 'true or false', '1'],
     [{ hardTimeout: true }, 'hardTimeout', 'a duration above zero', 'true'],
     [{ tags: 7 }, 'tags', 'an array of strings', '7'],
     [{ tags: null }, 'tags', 'an array of strings', 'null'],
@@ -107,6 +111,27 @@ describe('the options of a call', () => {
     const entries = [['early', 1], undefined] as never
     await expect(cache.setMany(entries)).rejects.toThrow('entries[1]: expected a key and its value, got undefined')
     expect(await cache.get('early')).toBeUndefined()
+  })
+
+  test.each<[string, string[], () => Promise<unknown>]>([
+    ['set', ['ttl', 'swr', 'tll'], () => cache.set('a', 1, { ttl: -1, swr: 'soon', tll: 5 } as never)],
+    ['getOrSet', ['jitter', 'tags'], () => cache.getOrSet('a', () => 1, { jitter: 2, tags: 7 } as never)],
+    [
+      'a token',
+      ['grace', 'compress'],
+      async () => (await cache.begin('a')).set(1, { grace: -1, compress: 1 } as never),
+    ],
+    ['invalidateTags', ['soft', 'strict'], () => cache.invalidateTags('t', { soft: 'yes', strict: 1 } as never)],
+    ['invalidateTags', ['holdFor'], () => cache.invalidateTags('t', { holdFor: '2d' })],
+  ])('are all told of by %s: %j', async (_name, paths, call) => {
+    const error = (await call().catch((refused: unknown) => refused)) as CacheConfigurationError
+    expect(error).toBeInstanceOf(CacheConfigurationError)
+    expect(error.faults.map(({ path }) => path)).toEqual(paths)
+  })
+
+  test('a loader that is none is refused on a hit as well', async () => {
+    await cache.set('there', 1)
+    await expect(cache.getOrSet('there', undefined as never)).rejects.toThrow('loader: expected a function')
   })
 
   test('are named by the call that refuses one: its own, and no others', async () => {

@@ -5,7 +5,7 @@ import { Counters } from '../src/statistics.ts'
 import { cachesOver, STORES } from './helpers/caches.ts'
 import { Loader } from './helpers/loader.ts'
 
-const ZERO = { hits: 0, misses: 0, staleHits: 0, sets: 0, deletes: 0, loads: 0, coalesced: 0 }
+const ZERO = { hits: 0, misses: 0, staleHits: 0, sets: 0, deletes: 0, loads: 0, coalesced: 0, fences: 0 }
 
 test('what was counted in each namespace adds up', () => {
   const counters = new Counters(true)
@@ -86,8 +86,9 @@ describe.each(STORES)('what a cache over %s counts', (kind) => {
   })
 
   const counted = (): Partial<Statistics> => {
-    const { hits, misses, staleHits, sets, deletes, loads, coalesced, errors, invalidations } = cache.getStatistics()
-    const all = { hits, misses, staleHits, sets, deletes, loads, coalesced, errors, invalidations }
+    const { hits, misses, staleHits, sets, deletes, loads, coalesced, fences, errors, invalidations } =
+      cache.getStatistics()
+    const all = { hits, misses, staleHits, sets, deletes, loads, coalesced, fences, errors, invalidations }
     return Object.fromEntries(Object.entries(all).filter(([, count]) => count !== 0))
   }
 
@@ -150,13 +151,18 @@ describe.each(STORES)('what a cache over %s counts', (kind) => {
     expect(counted()).toEqual({ sets: 2, deletes: 2, invalidations: 2 })
   })
 
-  test('a token that stored; not one that was refused, nor given back', async () => {
+  test('a load that was overtaken', async () => {
+    await cache.getOrSet('a', () => cache.delete('a'))
+    await expect.poll(counted).toEqual({ misses: 1, loads: 1, fences: 1 })
+  })
+
+  test('a token that stored, and one that was refused; not one that was given back', async () => {
     const [first, second] = [await cache.begin('a'), await cache.begin('b')]
     await cache.delete('b')
     await first.set(1)
     await second.set(1)
     await (await cache.begin('c')).release()
-    expect(counted()).toEqual({ sets: 1 })
+    expect(counted()).toEqual({ sets: 1, fences: 1 })
   })
 
   test('by namespace, and in all', async () => {

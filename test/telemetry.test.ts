@@ -139,7 +139,14 @@ describe('a command that Redis did not answer', () => {
     telemetry.report(late, { key: 'a', namespace: '' })
     vi.advanceTimersByTime(confirmMs / 2)
     telemetry.connection({ state: 'down', redis: 'Redis at redis:6379', error: late })
-    telemetry.connection({ state: 'up', redis: 'Redis at redis:6379', awayMs: 5, delivered: 0, waiting: 0 })
+    telemetry.connection({
+      state: 'up',
+      redis: 'Redis at redis:6379',
+      awayMs: 5,
+      delivered: 0,
+      waiting: 0,
+      anotherServer: false,
+    })
     vi.advanceTimersByTime(confirmMs)
     expect(logged).toEqual([
       expect.stringContaining('Redis did not answer all'),

@@ -81,7 +81,7 @@ describe('a value out of range or of the wrong type is refused', () => {
     ['redis.username', ['', 1]],
     ['redis.password', ['', 1]],
     ['redis.ssl', ['true', 1, null, []]],
-    ['redis.socketTimeout', [0, -1, '1', '1 s', '25d', Number.POSITIVE_INFINITY, null]],
+    ['redis.socketTimeout', [0, -1, '1', '1 w', '25d', Number.POSITIVE_INFINITY, null]],
     ['redis.socketConnectTimeout', [0, '0ms']],
     ['redis.healthCheckInterval', [-1, '25d']],
     ['redis.maxConnections', [0, 1.5]],

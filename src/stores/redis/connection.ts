@@ -99,7 +99,7 @@ export class RedisConnection {
     }
     if (server?.sentinel !== undefined) this.#sentinels = new SentinelWatch(server, (to) => this.#onSwitch(to))
     const watcher: LinkWatcher = {
-      onDown: (error) => this.#watchers.forEach((one) => one.onDown(error)),
+      onDown: (error, since) => this.#watchers.forEach((one) => one.onDown(error, since)),
       onUp: () => this.#watchers.forEach((one) => one.onUp()),
     }
     this.#primary =

@@ -43,13 +43,16 @@ export interface LinkOptions {
 }
 
 export interface LinkWatcher {
-  onDown(error: RedisConnectionError): void
+  /** @param since when it began, in milliseconds of `performance.now()`: with the first command that was not answered */
+  onDown(error: RedisConnectionError, since: number): void
   onUp(): void
 }
 
 /** What is said first on every new connection, and now and then later on. */
 export interface Greeting {
   say(): readonly Argument[]
+  /** What the server answered, each time. */
+  onTaken?(reply: Reply): void
   /** We may not say it. The server is taken as it is. */
   onRefused(error: Error): void
   /** The server does not serve us: it still loads, it is a replica. It is left, and tried again. */
@@ -153,7 +156,11 @@ export class Link implements PortListener {
         else greeting.onElsewhere(error)
         onTaken()
       }
-      this.#write(this.#commands.add({ args: greeting.say(), resolve: onTaken, reject }))
+      const resolve = (reply: Reply): void => {
+        greeting.onTaken?.(reply)
+        onTaken()
+      }
+      this.#write(this.#commands.add({ args: greeting.say(), resolve, reject }))
     }
   }
 
@@ -201,10 +208,20 @@ export class Link implements PortListener {
     await this.port.close()
   }
 
-  #tellDown(error: RedisConnectionError): void {
+  #tellDown(error: RedisConnectionError, since: number = this.#waitingSince()): void {
     if (this.#isToldDown) return
     this.#isToldDown = true
-    this.#options.watcher?.onDown(error)
+    this.#options.watcher?.onDown(error, since)
+  }
+
+  /** When the first command came in that is not answered yet; without one, now. */
+  #waitingSince(): number {
+    const [first] = this.#commands.unsettled()
+    return first === undefined ? performance.now() : this.#sinceOf(first)
+  }
+
+  #sinceOf({ dueAt }: Pending): number {
+    return dueAt - this.#options.commandTimeoutMs
   }
 
   /** The server has taken the greeting, or there is none to say. */
@@ -261,17 +278,17 @@ export class Link implements PortListener {
     const isSilence = ({ answersBefore }: Pending): boolean =>
       answersBefore === undefined ? this.#state !== 'greeting' : answersBefore === this.#answers
     const silent = late.find(isSilence)
-    if (silent !== undefined) this.#onSilence(this.#late(silent))
+    if (silent !== undefined) this.#onSilence(this.#late(silent), this.#sinceOf(silent))
     for (const pending of late) pending.reject(this.#late(pending))
   }
 
-  #onSilence(silence: RedisConnectionError): void {
+  #onSilence(silence: RedisConnectionError, since: number): void {
     if (this.#state === 'down' || this.#state === 'closed') return
     const isConnected = this.#state !== 'trying'
     this.#state = 'down'
     this.#isInDoubt = true
     this.#cause = silence
-    this.#tellDown(this.#unreachable())
+    this.#tellDown(this.#unreachable(), since)
     this.#rejectAll()
     if (!isConnected) return
     if (this.port.drop === undefined) this.#probe()
@@ -313,9 +330,12 @@ export class Link implements PortListener {
   /** The deadline of a command is the health check: PING only sees to it that there is one. */
   #check(greetings: readonly Greeting[]): void {
     for (const greeting of greetings) {
-      this.send(greeting.say()).catch((error: unknown) => {
-        if (error instanceof RedisReplyError && REDIRECTIONS.has(error.replyCode)) greeting.onElsewhere?.(error)
-      })
+      this.send(greeting.say()).then(
+        (reply) => greeting.onTaken?.(reply),
+        (error: unknown) => {
+          if (error instanceof RedisReplyError && REDIRECTIONS.has(error.replyCode)) greeting.onElsewhere?.(error)
+        },
+      )
     }
     if (greetings.length === 0) this.send(['PING']).catch(() => undefined)
   }

@@ -20,17 +20,31 @@ export class Outages implements LinkWatcher {
   /** When the outage that was told of began, in milliseconds of `performance.now()`. */
   #beganAt: number | undefined
   #isDown = false
+  /** Which one answered last. */
+  #server: string | undefined
+  /** Another server than before has answered, which has not been told yet. */
+  #isAnother = false
 
   constructor(options: OutagesOptions) {
     this.#options = options
   }
 
-  onDown(error: RedisConnectionError): void {
+  onDown(error: RedisConnectionError, since: number): void {
     this.#isDown = true
     if (this.#beganAt !== undefined) return
-    this.#beganAt = performance.now()
+    this.#beganAt = since
     const { redis, tell } = this.#options
     tell({ state: 'down', redis, error })
+  }
+
+  /** With another server than before what was stored there before is invalid. */
+  onGreeted(server: string): void {
+    const before = this.#server
+    this.#server = server
+    if (before === undefined || before === server) return
+    this.#isAnother = true
+    // Without an outage there is no end of one to say it.
+    if (this.#beganAt === undefined) this.#tellUp(0, 0)
   }
 
   onUp(): void {
@@ -39,14 +53,20 @@ export class Outages implements LinkWatcher {
   }
 
   async #end(): Promise<void> {
-    const { redis, undelivered, tell } = this.#options
+    const { undelivered } = this.#options
     const before = undelivered.waiting
     await undelivered.replay().catch(() => undefined)
     // Lost again meanwhile: it is one outage.
     if (this.#isDown || this.#beganAt === undefined) return
     const awayMs = Math.round(performance.now() - this.#beganAt)
     this.#beganAt = undefined
-    const { waiting } = undelivered
-    tell({ state: 'up', redis, awayMs, delivered: Math.max(0, before - waiting), waiting })
+    this.#tellUp(awayMs, Math.max(0, before - undelivered.waiting))
+  }
+
+  #tellUp(awayMs: number, delivered: number): void {
+    const { redis, undelivered, tell } = this.#options
+    const anotherServer = this.#isAnother
+    this.#isAnother = false
+    tell({ state: 'up', redis, awayMs, delivered, waiting: undelivered.waiting, anotherServer })
   }
 }

@@ -37,13 +37,16 @@ import { Outages } from './outages.ts'
 import { ReadBatch, type RawRead } from './read-batch.ts'
 import { ACQUIRE, EXPIRE, EXTEND, FILL, INVALIDATE, SET, SYNC } from './scripts.ts'
 import { HOLDS, StoreScripts, UNKNOWN_SERVER, whyFenced, type StoreScriptsOptions } from './store-scripts.ts'
-import { Undelivered } from './undelivered.ts'
+import { leftUndelivered, queued, Undelivered } from './undelivered.ts'
 
 /** So many different entries of no use are passed over before a lease is given up. */
 const MAX_TRIES = 10
 
 /** So many names per script: it holds the server up for a few milliseconds, and what others are told of it is short. */
 const MAX_NAMES = 1000
+
+/** How long `close()` waits for what could not be delivered yet. */
+const CLOSE_GRACE_MS = 1000
 
 export interface RedisStoreOptions extends StoreScriptsOptions {
   readonly codec: Codec
@@ -103,9 +106,11 @@ export class RedisStore implements Store {
       invalidate: (stamps, how) => this.#invalidate(stamps, how),
     })
     const tell = (change: ConnectionEvent): void => this.#listener?.onConnection?.(change)
-    connection.watch(new Outages({ redis: connection.name, undelivered: this.#undelivered, tell }))
+    const outages = new Outages({ redis: connection.name, undelivered: this.#undelivered, tell })
+    connection.watch(outages)
     connection.greet({
       say: () => this.#scripts.greeting(options.onFailover),
+      onTaken: (reply) => outages.onGreeted(String(reply)),
       onRefused: (cause) => onFault(new CacheException(UNKNOWN_SERVER, { cause })),
       // What is heard there is no news either.
       onUnserved: (reason) => this.#coherence?.reconnect(reason),
@@ -113,11 +118,13 @@ export class RedisStore implements Store {
   }
 
   read(id: string, parentId?: string): Promise<Entry | undefined> {
+    this.#assertOpen()
     if (this.#undelivered.isEmpty) return this.#reads.read(id, parentId)
     return this.#undelivered.replay().then(() => this.#reads.read(id, parentId))
   }
 
   async acquire(id: string, options: AcquireOptions): Promise<Acquired> {
+    this.#assertOpen()
     if (!this.#undelivered.isEmpty) await this.#undelivered.replay()
     const token = newToken()
     let { seen } = options
@@ -147,6 +154,7 @@ export class RedisStore implements Store {
   }
 
   async fill(lease: Lease, draft: EntryDraft, as: string = lease.id): Promise<Verdict> {
+    this.#assertOpen()
     const { id, parent } = lease
     const tail = await this.#codec.encode(draft, as)
     const lifetime = ms(draft.graceUntil - draft.storedAt)
@@ -166,6 +174,7 @@ export class RedisStore implements Store {
   }
 
   async release({ id, token, parent }: Lease, tags: readonly string[]): Promise<Verdict> {
+    this.#assertOpen()
     const keys = [id, leaseId(id), HOLDS, ...(parent === undefined ? [] : [parent.id])]
     const args = [bytesOf(token), '', ms(1), bytesOf(parent?.entryId ?? ''), '', ...tags]
     const verdict = await this.#scripts.run(FILL, keys, args)
@@ -173,27 +182,31 @@ export class RedisStore implements Store {
   }
 
   async set(id: string, draft: EntryDraft): Promise<void> {
+    this.#assertOpen()
     const tail = await this.#codec.encode(draft, id)
     await this.#scripts.run(SET, [id, leaseId(id)], [tail, ms(draft.graceUntil - draft.storedAt)])
     this.#listener?.onBytes(0, tail.length + STAMP_BYTES)
   }
 
   async remove(ids: readonly string[]): Promise<readonly (EntryTimes | undefined)[]> {
+    this.#assertOpen()
     try {
       const found = await this.#headers.remove(ids)
       return found.map((header) => header?.times)
     } catch (error) {
       this.#undelivered.addIds(ids)
-      throw error
+      throw queued(error)
     }
   }
 
   async times(ids: readonly string[]): Promise<readonly (EntryTimes | undefined)[]> {
+    this.#assertOpen()
     const found = await this.#headers.find(ids)
     return found.map((header) => header?.times)
   }
 
   async expire(id: string, freshUntil: number): Promise<boolean> {
+    this.#assertOpen()
     for (;;) {
       const [found] = await this.#headers.find([id])
       if (found === undefined) return false
@@ -203,13 +216,14 @@ export class RedisStore implements Store {
   }
 
   async invalidate(stamps: readonly string[], options: InvalidationOptions = {}): Promise<void> {
+    this.#assertOpen()
     try {
       const stalenessMs = await this.#invalidate(stamps, options)
       // Every process either hears of it before its knowledge is older than that, or stops to serve from its memory.
       if (options.strict === true) await wholly(stalenessMs)
     } catch (error) {
       this.#undelivered.addStamps(stamps, options)
-      throw error
+      throw queued(error)
     }
   }
 
@@ -245,11 +259,26 @@ export class RedisStore implements Store {
     this.#listener = listener
   }
 
+  /** What could not be delivered is tried once more; what then is left is told, unless this is one shard of several. */
   async close(): Promise<void> {
+    const { shard } = this.#options
+    if (this.#isClosed) return this.connection.close()
+    const graceMs = Math.min(CLOSE_GRACE_MS, this.connection.commandTimeoutMs)
+    await this.#undelivered.close(graceMs)
     this.#isClosed = true
-    this.#undelivered.close()
     await this.#coherence?.close()
     await this.connection.close()
+    const left = shard === undefined ? leftUndelivered(this.waiting) : undefined
+    if (left !== undefined) this.#listener?.onFault(left)
+  }
+
+  /** How many invalidations have not been delivered. */
+  get waiting(): number {
+    return this.#undelivered.waiting
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new CacheException('the cache was closed by close()')
   }
 
   #fenced(id: string, reply: Reply): 'fenced' {

@@ -241,7 +241,7 @@ return reply
  * GREET: the first thing said on every new connection; nothing is read before it was answered. Another server answers
  * than before (restart, failover): it may have forgotten invalidations, so a new epoch begins.
  *
- * KEYS w t x meta holds · ARGV call, '1' (or '': trust), shards. Replies 0 (the same server) or 1 (another one);
+ * KEYS w t x meta holds · ARGV call, '1' (or '': trust), shards. Replies which server it is, 0 with trust;
  * `READONLY` on a replica, whatever it knows; `NOPERM` if the server does not say which one it is; `SHARDS` if others
  * spread the same prefix over another number of shards: neither would hear of the other's invalidations.
  */
@@ -262,7 +262,7 @@ if ARGV[2] ~= '1' then return 0 end
 local info = redis.pcall('INFO', 'server')
 local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
 if not run then return redis.error_reply('NOPERM INFO: ' .. (type(info) == 'table' and info.err or 'no run_id')) end
-if peek('HGET', KEYS[4], 'run') == run then return 0 end
+if peek('HGET', KEYS[4], 'run') == run then return run end
 
 -- nor is it known whether an unknown one (FLUSHALL forgot it) is the same. First of all nothing is valid any more:
 -- whatever fails after this, nothing comes back
@@ -272,7 +272,7 @@ if type(redis.pcall('HSET', KEYS[4], 'run', run)) == 'table' then
   redis.call('HSET', KEYS[4], 'run', run, 'shards', ARGV[3])
 end
 watermark()
-return 1
+return run
 `)
 
 /**

@@ -179,7 +179,7 @@ export class ShardConnection implements StoreConnection {
       const node = await this.#cluster.locate(this.#slot)
       this.#onOwners()
       try {
-        if (this.#greeting !== undefined) await node.send(this.#greeting.say())
+        if (this.#greeting !== undefined) this.#greeting.onTaken?.(await node.send(this.#greeting.say()))
       } catch (error) {
         if (isRedirection(error)) {
           if (error.replyCode !== 'MOVED') throw inTransit(error)

@@ -7,6 +7,7 @@ export class ShardOutages {
   #longestMs = 0
   #delivered = 0
   #waiting = 0
+  #isAnother = false
 
   constructor(tell: (change: ConnectionEvent) => void) {
     this.#tell = tell
@@ -22,8 +23,11 @@ export class ShardOutages {
     this.#longestMs = Math.max(this.#longestMs, change.awayMs)
     this.#delivered += change.delivered
     this.#waiting += change.waiting
+    if (change.anotherServer) this.#isAnother = true
     if (this.#lost.size > 0) return
-    this.#tell({ ...change, awayMs: this.#longestMs, delivered: this.#delivered, waiting: this.#waiting })
+    const sums = { awayMs: this.#longestMs, delivered: this.#delivered, waiting: this.#waiting }
+    this.#tell({ ...change, ...sums, anotherServer: this.#isAnother })
     this.#longestMs = this.#delivered = this.#waiting = 0
+    this.#isAnother = false
   }
 }

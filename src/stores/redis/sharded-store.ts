@@ -24,6 +24,7 @@ import { RedisStore, type RedisStoreOptions } from './redis-store.ts'
 import { ShardOutages } from './shard-outages.ts'
 import { ShardConnection } from './shard-connection.ts'
 import { slotOf } from './slots.ts'
+import { leftUndelivered } from './undelivered.ts'
 
 /** A store over a cluster; closing it closes the cluster. */
 export function openShards(cluster: Cluster, options: Omit<RedisStoreOptions, 'connection' | 'shard'>): ShardedStore {
@@ -42,6 +43,8 @@ type Times = readonly (EntryTimes | undefined)[]
 export class ShardedStore implements Store {
   readonly #shards: readonly RedisStore[]
   readonly #close: () => Promise<void>
+  #listener: StoreListener | undefined
+  #isClosed = false
 
   /** @param close ends what the shards have in common, after them */
   constructor(shards: readonly RedisStore[], close: () => Promise<void>) {
@@ -118,6 +121,7 @@ export class ShardedStore implements Store {
   }
 
   listen(listener: StoreListener): void {
+    this.#listener = listener
     const outages = new ShardOutages((change) => listener.onConnection?.(change))
     for (const shard of this.#shards) {
       shard.listen({
@@ -133,6 +137,10 @@ export class ShardedStore implements Store {
   async close(): Promise<void> {
     await Promise.all(this.#shards.map((shard) => shard.close()))
     await this.#close()
+    if (this.#isClosed) return
+    this.#isClosed = true
+    const left = leftUndelivered(this.#shards.reduce((sum, shard) => sum + shard.waiting, 0))
+    if (left !== undefined) this.#listener?.onFault(left)
   }
 
   #shard(id: string): RedisStore {

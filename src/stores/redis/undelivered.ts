@@ -7,7 +7,8 @@
  * Bounded: beyond so many names the namespaces of the keys among them are invalidated instead, and if that does not help
  * everything, which is one name.
  */
-import { RedisReplyError } from '../../exceptions.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CacheException, RedisConnectionError, RedisReplyError } from '../../exceptions.ts'
 import { EVERYTHING, namespaceStampOf } from '../../key.ts'
 
 const MAX_NAMES = 10_000
@@ -90,9 +91,14 @@ export class Undelivered {
     }
   }
 
-  close(): void {
+  /** Delivers what it can within `graceMs`, and then nothing more. */
+  async close(graceMs: number): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#retry)
+    // Also what was refused a moment ago: there is no later.
+    this.#refusedUntil = -Infinity
+    if (!this.isEmpty)
+      await Promise.race([this.replay().catch(() => undefined), sleep(graceMs, undefined, { ref: false })])
   }
 
   get #size(): number {
@@ -163,6 +169,28 @@ export class Undelivered {
       Math.max(RETRY_MS, this.#refusedUntil - performance.now()),
     ).unref()
   }
+}
+
+/** What the caller is told of an invalidation that could not be delivered. */
+export function queued(error: unknown): unknown {
+  if (error instanceof RedisConnectionError) {
+    const message = `${error.message}; it is queued and will be delivered when Redis answers`
+    return new RedisConnectionError(message, { cause: error.cause })
+  }
+  if (!(error instanceof RedisReplyError)) return error
+  return new RedisReplyError(
+    `${error.message}; it is queued and will be delivered when Redis takes it`,
+    error.replyCode,
+  )
+}
+
+/** What is told of those that wait when the cache is closed: with this process they are forgotten. */
+export function leftUndelivered(count: number): CacheException | undefined {
+  if (count === 0) return undefined
+  const [invalidations, they] = count === 1 ? ['invalidation', 'it names'] : ['invalidations', 'they name']
+  return new CacheException(
+    `closed with ${count} ${invalidations} undelivered: what ${they} may be served until its ttl ends`,
+  )
 }
 
 /** Names by how long they are still to be held; 0: not at all. */

@@ -244,14 +244,14 @@ function greet(call: Call): ModelReply {
   peek(() => forgetHolds(keyspace, holds, time))
   if (args[1] !== '1') return 0
 
-  if (peek(() => keyspace.hget(meta, 'run')) === run) return 0
+  if (peek(() => keyspace.hget(meta, 'run')) === run) return run
   keyspace.delete(w)
   if (peek(() => keyspace.hset(meta, 'run', run)) === undefined) {
     keyspace.delete(meta)
     keyspace.hset(meta, 'run', run)
   }
   watermark(call)
-  return 1
+  return run
 }
 
 function sync(call: Call): ModelReply {

@@ -124,6 +124,36 @@ describe('with holdFor', () => {
   })
 })
 
+test('the rejection says that it is queued, and why', async () => {
+  cutOff()
+  for (const [, invalidate] of INVALIDATIONS) {
+    await expect(invalidate()).rejects.toThrow(/ECONN\w+.*; it is queued and will be delivered when Redis answers$/)
+  }
+})
+
+describe('at close()', () => {
+  const lines: string[] = []
+  let closing: CacheManager
+
+  beforeEach(() => {
+    lines.length = 0
+    const redis = { host: proxy.host, port: proxy.port, socketTimeout: '200ms' } as const
+    closing = createCache({ redis, logger: { ...SILENT, warn: (line) => void lines.push(line) } })
+  })
+
+  test('what is still undelivered is told', async () => {
+    await closing.get('k')
+    cutOff()
+    await closing.delete('k').catch(() => undefined)
+    await closing.invalidateTags('t').catch(() => undefined)
+    await closing.close()
+    expect(lines.at(-1)).toBe(
+      'tidemark: closed with 2 invalidations undelivered: what they name may be served until its ttl ends (ERR_CACHE)',
+    )
+    expect(await whole.get('k')).toBe('old')
+  })
+})
+
 describe('after close()', () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
   afterEach(() => void vi.useRealTimers())
@@ -134,7 +164,7 @@ describe('after close()', () => {
     const undelivered = new Undelivered({ remove, invalidate: remove })
     undelivered.addIds(['k::a'])
     await vi.runOnlyPendingTimersAsync()
-    undelivered.close()
+    void undelivered.close(0)
     fail(new RedisConnectionError('closed'))
     await vi.runOnlyPendingTimersAsync()
     undelivered.addStamps(['t:a'], {})
@@ -192,5 +222,12 @@ describe.each([false, true])('refused by Redis, with l1: %s', (l1) => {
     expect(await limited.getMany(['k', 'other'])).toEqual([undefined, undefined])
     await allow('zadd')
     await expect.poll(() => whole.get('other'), { timeout: 5000 }).toBeUndefined()
+  })
+  test('close() tries once more', async () => {
+    await forbid('del')
+    await expect(limited.delete('k')).rejects.toThrow(/; it is queued and will be delivered when Redis takes it$/)
+    await allow('del')
+    await limited.close()
+    expect(await whole.get('k')).toBeUndefined()
   })
 })

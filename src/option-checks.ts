@@ -1,0 +1,55 @@
+/** What an option may be, in one check for each, and everything that is wrong with a set of them. */
+import { DURATION_FORMAT, parseDuration } from './duration.ts'
+import { describe, type ConfigurationFault } from './exceptions.ts'
+
+/** What one option accepts; `undefined` is as good as left out and is not asked about. */
+export interface Check {
+  readonly expected: string
+  readonly accepts: (value: unknown) => boolean
+}
+
+export type Checks = Readonly<Record<string, Check>>
+
+export const TTL: Check = {
+  expected: `a duration above zero (${DURATION_FORMAT})`,
+  accepts: (value) => (parseDuration(value) ?? 0) > 0,
+}
+/** `0` is as good as left out. */
+export const DURATION: Check = { ...TTL, accepts: (value) => value === 0 || TTL.accepts(value) }
+export const BOOLEAN: Check = { expected: 'true or false', accepts: (value) => typeof value === 'boolean' }
+export const SHARE: Check = {
+  expected: 'a number from 0 to 1',
+  accepts: (value) => typeof value === 'number' && value >= 0 && value <= 1,
+}
+
+/** Everything that is wrong with `options`, names that do not exist included. */
+export function optionFaults(options: unknown, checks: Checks): ConfigurationFault[] {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    return [{ path: 'options', expected: 'an object', got: describe(options) }]
+  }
+  const faults: ConfigurationFault[] = []
+  // Not Object.entries: most options are right, and nothing is made for them.
+  for (const name in options) {
+    const value = (options as Readonly<Record<string, unknown>>)[name]
+    const check = Object.hasOwn(checks, name) ? checks[name] : undefined
+    if (check === undefined) {
+      faults.push({ path: name, expected: `one of ${Object.keys(checks).join(', ')}`, got: 'an unknown option' })
+    } else if (value !== undefined && !check.accepts(value)) {
+      faults.push({ path: name, expected: check.expected, got: describe(value) })
+    }
+  }
+  return faults.length === 0 ? timeoutFaults(options) : faults
+}
+
+/** A soft timeout that comes after the hard one would never be heard of. */
+function timeoutFaults({
+  softTimeout,
+  hardTimeout,
+}: {
+  softTimeout?: unknown
+  hardTimeout?: unknown
+}): ConfigurationFault[] {
+  if (!softTimeout || !hardTimeout || parseDuration(softTimeout)! <= parseDuration(hardTimeout)!) return []
+  const expected = `at most hardTimeout (${describe(hardTimeout)})`
+  return [{ path: 'softTimeout', expected, got: describe(softTimeout) }]
+}

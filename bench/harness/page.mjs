@@ -26,6 +26,7 @@ const COLUMNS = [
   ['p99 ms', (it) => it.p99Ms && milliseconds(it.p99Ms.median)],
   ['loop delay p99 ms', (it) => it.loopP99Ms && milliseconds(it.loopP99Ms.median)],
   ['loop delay max ms', (it) => it.loopMaxMs && milliseconds(it.loopMaxMs.median)],
+  ['longest block ms', (it) => it.blockMs && `${milliseconds(it.blockMs.median)} (${range(it.blockMs, milliseconds)})`],
   ['bytes in memory', (it) => it.heapBytes !== undefined && bytes(it.heapBytes)],
   ['bytes in Redis', (it) => it.redisBytes !== undefined && bytes(it.redisBytes)],
   ['target', (it) => it.target && `${it.target.met ? 'met' : '**not met**'}: ${it.target.text}`],
@@ -85,8 +86,9 @@ function nameOf({ name, against, isPeer }, limit) {
 }
 
 /** What was noted beside contestants: names and numbers, some of them spreads or groups of spreads. */
-function factsOf({ name: _, target, ...facts }) {
-  const rows = Object.entries(facts).flatMap(([name, fact]) => rowsOf(name, fact))
+function factsOf({ target, ...facts }) {
+  const named = Object.entries(facts).filter(([name]) => name !== 'name')
+  const rows = named.flatMap(([name, fact]) => rowsOf(name, fact))
   const met = target === undefined ? [] : [['target', `${target.met ? 'met' : '**not met**'}: ${target.text}`]]
   return table([['', ''], ...rows, ...met])
 }

@@ -62,7 +62,9 @@ function sectionOf({ suite, at, machine, rounds, benchmarks }) {
   const [title, about] = SUITES[suite]
   const redis = machine.redis === undefined ? '' : `, Redis ${machine.redis}`
   const { cpu, cores, system, node } = machine
-  const where = `Measured ${at.slice(0, 10)} on ${cpu}, ${cores} cores, ${system}, Node ${node}${redis}; ${rounds} rounds.`
+  const slotMs = benchmarks.find((it) => it.slotMs !== undefined)?.slotMs
+  const form = slotMs === undefined ? '' : `; ${rounds} rounds of ${slotMs} ms`
+  const where = `Measured ${at.slice(0, 10)} on ${cpu}, ${cores} cores, ${system}, Node ${node}${redis}${form}.`
   return [`## ${title}`, about, where, ...benchmarks.map(benchmarkOf)].join('\n\n')
 }
 

@@ -82,7 +82,9 @@ async function callsOf(operation) {
 }
 
 function summary() {
-  const names = [...seen[0].keys()].filter((name) => seen.every((calls) => calls.has(name))).toSorted()
+  const names = [...seen[0].keys()]
+    .filter((name) => seen.every((calls) => calls.has(name)))
+    .toSorted((a, b) => (a < b ? -1 : 1))
   const functions = {}
   for (const name of names) {
     const [file, text] = name.split(/ (.*)/)

@@ -22,8 +22,10 @@ const SUITES = {
   memory: 'micro/memory.mjs',
   l1: 'micro/l1.mjs',
   redis: 'micro/redis.mjs',
+  block: 'micro/block.mjs',
   invalidation: 'micro/invalidation.mjs',
   stampede: 'processes/stampede.mjs',
+  growth: 'processes/growth.mjs',
   http: 'http/http.mjs',
 }
 /** Those of the quick form whose ratios say something within a minute. */
@@ -78,7 +80,10 @@ async function runQuickly(names) {
 
 async function compare(name, path) {
   const before = join(values.results ?? RESULTS, `${name}.json`)
-  if (!existsSync(path) || !existsSync(before)) return void console.log(`\n${name}: nothing to compare`)
+  if (!existsSync(path) || !existsSync(before)) {
+    console.log(`\n${name}: nothing to compare`)
+    return
+  }
   const [old, now] = await Promise.all([before, path].map(async (it) => JSON.parse(await readFile(it, 'utf8'))))
   printComparison(name, compareResults(old, now))
 }

@@ -4,7 +4,8 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 /** Latencies are counted in steps of 10 µs, up to a second. */
 const STEP_MS = 0.01
 const STEPS = 100_000
-const LOOP_STEP_MS = 1
+/** How often the monitor of the event loop looks at the clock. */
+export const LOOP_STEP_MS = 1
 
 export class Latencies {
   #counts = new Uint32Array(STEPS)

@@ -36,7 +36,12 @@ function hasTaskset() {
 
 /** Binds this process, with all of its threads, to a core; what it starts from now on inherits that. */
 export function pinSelf(core) {
-  if (canPin) execFileSync('taskset', ['-acp', String(core), String(process.pid)], { stdio: 'ignore' })
+  pinProcess(core, process.pid)
+}
+
+/** The same for another process. */
+export function pinProcess(core, pid) {
+  if (canPin) execFileSync('taskset', ['-acp', String(core), String(pid)], { stdio: 'ignore' })
 }
 
 /** The command that starts a program on a core. */

@@ -26,6 +26,7 @@ const COLUMNS = [
   ['p99 ms', (it) => it.p99Ms && milliseconds(it.p99Ms.median)],
   ['loop delay p99 ms', (it) => it.loopP99Ms && milliseconds(it.loopP99Ms.median)],
   ['loop delay max ms', (it) => it.loopMaxMs && milliseconds(it.loopMaxMs.median)],
+  ['longest block ms', (it) => it.blockMs && `${milliseconds(it.blockMs.median)} (${range(it.blockMs, milliseconds)})`],
   ['bytes in memory', (it) => it.heapBytes !== undefined && bytes(it.heapBytes)],
   ['bytes in Redis', (it) => it.redisBytes !== undefined && bytes(it.redisBytes)],
   ['target', (it) => it.target && `${it.target.met ? 'met' : '**not met**'}: ${it.target.text}`],
@@ -55,13 +56,15 @@ edit it. How it was measured, and what follows, is in the [findings](../bench/fi
 - *Limit*, in italics, is the least that the same framework or client can do by hand. More than 1 is better than that.
 - *CPU µs* is what one operation takes of the measured process; it is steadier than operations per second.
 - *Loop delay* is how late a timer of the measured process fired (\`monitorEventLoopDelay\`, less its own step of 1 ms).
-- Other caches are as [bench/peers](../bench/peers) configures them.`
+- Other caches are as `bench/peers/measured.mjs` in the repository configures them.`
 
 function sectionOf({ suite, at, machine, rounds, benchmarks }) {
   const [title, about] = SUITES[suite]
   const redis = machine.redis === undefined ? '' : `, Redis ${machine.redis}`
   const { cpu, cores, system, node } = machine
-  const where = `Measured ${at.slice(0, 10)} on ${cpu}, ${cores} cores, ${system}, Node ${node}${redis}; ${rounds} rounds.`
+  const slotMs = benchmarks.find((it) => it.slotMs !== undefined)?.slotMs
+  const form = slotMs === undefined ? '' : `; ${rounds} rounds of ${slotMs} ms`
+  const where = `Measured ${at.slice(0, 10)} on ${cpu}, ${cores} cores, ${system}, Node ${node}${redis}${form}.`
   return [`## ${title}`, about, where, ...benchmarks.map(benchmarkOf)].join('\n\n')
 }
 
@@ -85,8 +88,9 @@ function nameOf({ name, against, isPeer }, limit) {
 }
 
 /** What was noted beside contestants: names and numbers, some of them spreads or groups of spreads. */
-function factsOf({ name: _, target, ...facts }) {
-  const rows = Object.entries(facts).flatMap(([name, fact]) => rowsOf(name, fact))
+function factsOf({ target, ...facts }) {
+  const named = Object.entries(facts).filter(([name]) => name !== 'name')
+  const rows = named.flatMap(([name, fact]) => rowsOf(name, fact))
   const met = target === undefined ? [] : [['target', `${target.met ? 'met' : '**not met**'}: ${target.text}`]]
   return table([['', ''], ...rows, ...met])
 }

@@ -30,13 +30,3 @@ export async function peerRoute(app, port, name) {
   }
   throw new Error(`server: expected a contestant, got ${name}`)
 }
-
-/** Express and apicache, which know only each other: another framework, so this is no route but a server. */
-export async function apicacheServer() {
-  const { default: express } = await import('express')
-  const { default: apicache } = await import('apicache')
-  const app = express()
-  const answer = (request, response) => void response.json(itemPage(Number(request.params.page)))
-  app.get('/pages/:page', apicache.middleware('1 hour'), answer)
-  return app
-}

@@ -35,8 +35,9 @@ const ROUTES = {
     ROUTES['static Buffer'](app)
   },
   '304 of a hook': (app) => {
-    app.addHook('onRequest', async (request, reply) => {
-      if (request.headers['if-none-match'] !== undefined) return reply.code(304).header('x-cache', 'HIT').send()
+    app.addHook('onRequest', (request, reply, done) => {
+      if (request.headers['if-none-match'] === undefined) done()
+      else void reply.code(304).header('x-cache', 'HIT').send()
     })
     ROUTES['static Buffer'](app)
   },
@@ -86,7 +87,8 @@ const LISTENERS = {
       response.end(body)
     }
   },
-  'Express and apicache, memory': async () => (await import('./peers.mjs')).apicacheServer(),
+  'Express and apicache, memory': async () =>
+    (await import('../peers/apicache.mjs')).apicacheServer((page) => itemPage(page)),
 }
 
 function cachedPages(app, cache) {

@@ -46,7 +46,10 @@ export interface GetOrSetOptions extends SetOptions {
 }
 
 export interface InvalidateOptions {
-  /** Keep what is invalidated as stale copies, to be served while it is refreshed. Default: false. */
+  /**
+   * Keep what is invalidated as stale copies: `getOrSet` serves them while one load refreshes them, until their own ttl
+   * and swr are over; `get` finds them no more. Default: false.
+   */
   soft?: boolean | undefined
   /**
    * Resolve only when no process serves it from its memory (`cache.l1`) either: that takes as long as the memory may
@@ -54,7 +57,7 @@ export interface InvalidateOptions {
    */
   strict?: boolean | undefined
   /**
-   * For so long refuse to store what bears one of the tags. For databases that show the old state for a while: a replica
+   * For so long, a day at most, no load and no token that bears one of the tags is stored; `set` still is. For databases that show the old state for a while: a replica
    * that lags, or a transaction that has not been committed yet. Default: not at all.
    */
   holdFor?: Duration | undefined

@@ -1,8 +1,9 @@
 /** The race checker in short: the library passes it, and what breaks a rule does not. `npm run check:races` is all of it. */
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { UsageError } from './command-line.ts'
 import { MUTANTS } from './checker/mutants.ts'
-import { optionsOf } from './checker/options.ts'
+import { optionsOf, parse } from './checker/options.ts'
 import { text } from './checker/report.ts'
 import { run } from './checker/run.ts'
 
@@ -44,6 +45,25 @@ test('a cache that has no fence is caught, also with a lock around its loads', T
   for (const contestant of ['naive', 'lock']) {
     const report = await run(optionsOf({ seed: 1, seconds: 4, contestant, phases: ['calm'] }))
     expect(report.counts.staleReads, text(report)).toBeGreaterThan(0)
+  }
+})
+
+test.each([
+  [['--seconds', 'abc'], "--seconds: expected a whole number of at least 1, got 'abc'"],
+  [['--seconds', '0'], "--seconds: expected a whole number of at least 1, got '0'"],
+  [['--seed=-1'], "--seed: expected a whole number of at least 0, got '-1'"],
+  [['--phases', 'calm,nope'], '--phases: expected one of calm, calm l1, '],
+  [['--mutant', 'nope'], '--mutant: expected one of token, '],
+  [['--bogus'], "Unknown option '--bogus'"],
+])('what the command cannot mean is refused: %j', (args, message) => {
+  expect(() => parse(args)).toThrow(UsageError)
+  expect(() => parse(args)).toThrow(message)
+})
+
+test('--help names every option', () => {
+  const page = parse(['--help'])
+  for (const name of ['seconds', 'seed', 'processes', 'phases', 'l1', 'mutant', 'mutants', 'contestant']) {
+    expect(page).toContain(`--${name}`)
   }
 })
 

@@ -1,4 +1,5 @@
 /** `npm run check:races`: one run and its summary, or a run for each mutant; the exit code says whether all was well. */
+import { told } from '../command-line.ts'
 import { MUTANTS } from './mutants.ts'
 import { optionsOf, parse, type CommandLine } from './options.ts'
 import { isClean, text, type Report } from './report.ts'
@@ -9,15 +10,23 @@ import { run } from './run.ts'
  * @returns the exit code
  */
 export async function main(args: readonly string[], sources: URL): Promise<number> {
+  return (await told(() => check(args, sources))) ? 0 : 1
+}
+
+async function check(args: readonly string[], sources: URL): Promise<boolean> {
   const options = parse(args)
+  if (typeof options === 'string') {
+    print(options)
+    return true
+  }
   if (options.allMutants) return checkMutants(options, sources)
   const report = await run(options, sources)
   print(text(report))
-  return isClean(report) ? 0 : 1
+  return isClean(report)
 }
 
 /** Each has to be caught. */
-async function checkMutants(options: CommandLine, sources: URL): Promise<number> {
+async function checkMutants(options: CommandLine, sources: URL): Promise<boolean> {
   const survivors: string[] = []
   for (const mutant of MUTANTS) {
     const { seed, seconds, processes } = options
@@ -29,7 +38,7 @@ async function checkMutants(options: CommandLine, sources: URL): Promise<number>
     )
   }
   print(survivors.length === 0 ? 'every mutant was caught' : `not caught: ${survivors.join(', ')}`)
-  return survivors.length === 0 ? 0 : 1
+  return survivors.length === 0
 }
 
 function caughtBy({ violations: [first] }: Report): string | undefined {

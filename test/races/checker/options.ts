@@ -1,5 +1,5 @@
 /** The command line of the checker. */
-import { parseArgs } from 'node:util'
+import { optionsIn, UsageError, wholeNumber } from '../command-line.ts'
 import { MUTANTS, type Mutant } from './mutants.ts'
 import { PHASES, type Phase } from './phases.ts'
 import { TOPOLOGIES, type Topology } from './site.ts'
@@ -33,7 +33,19 @@ const NAMES = {
   mutants: { type: 'boolean' },
   phases: { type: 'string' },
   l1: { type: 'boolean' },
+  help: { type: 'boolean' },
 } as const
+
+const USAGE = `npm run check:races -- [options]
+  --seconds N        seconds for the phases, besides starting and stopping (${DEFAULTS.seconds})
+  --seed S           the seed of what is decided (by chance)
+  --processes N      so many processes (${DEFAULTS.processes})
+  --phases 'A,B'     these phases (all of them)
+  --l1, --no-l1      only the phases with memory in front of Redis, or only those without
+  --mutant NAME      the library with this rule taken out: it is to be caught
+  --mutants          each of them, one after the other
+  --contestant NAME  another cache: naive, lock, or the path of a module
+  --help             this page`
 
 /** What is left out is as `npm run check:races` has it; the seed is then a new one. */
 export function optionsOf(given: Partial<Omit<Options, 'mutant' | 'phases'>> & Named = {}): Options {
@@ -56,9 +68,14 @@ export interface Named {
   readonly l1?: boolean | undefined
 }
 
-/** @throws {Error} that names the option */
-export function parse(args: readonly string[]): CommandLine {
-  const { values } = parseArgs({ args: [...args], options: NAMES, allowNegative: true })
+/**
+ * What the command is to do, or the page that says how it is called.
+ *
+ * @throws {UsageError} that names the option
+ */
+export function parse(args: readonly string[]): CommandLine | string {
+  const values = optionsIn({ args: [...args], options: NAMES, allowNegative: true })
+  if (values.help === true) return USAGE
   const options = optionsOf({
     ...numbers(values),
     ...(values.contestant === undefined ? {} : { contestant: values.contestant }),
@@ -90,9 +107,7 @@ function numbers(values: Readonly<Partial<Record<keyof Numbers, string>>>): Numb
   for (const name of ['seed', 'seconds', 'processes'] as const) {
     const text = values[name]
     if (text === undefined) continue
-    const number = Number(text)
-    if (!(number >= 0)) throw new Error(`--${name}: expected a number, got '${text}'`)
-    found[name] = number
+    found[name] = wholeNumber(name, text, name === 'seed' ? 0 : 1)
   }
   return found
 }
@@ -102,7 +117,7 @@ function phasesOf(
   { seconds, contestant, topology, mutant }: Pick<Options, 'seconds' | 'contestant' | 'topology' | 'mutant'>,
 ): readonly Phase[] {
   const phases = PHASES[topology]
-  if (names !== undefined) return names.map((name) => named(phases, name, 'phase'))
+  if (names !== undefined) return names.map((name) => named(phases, name, 'phases'))
   if (mutant !== undefined) {
     const count = Math.max(mutant.phases.length, Math.floor(seconds / AIMED_PHASE_S))
     return Array.from({ length: count }, (_, nth) => mutant.phases[nth % mutant.phases.length]!).map((name) =>
@@ -129,5 +144,5 @@ function namesOf(phases: readonly Phase[]): string {
 function named<T extends { readonly name: string }>(list: readonly T[], name: string, what: string): T {
   const found = list.find((one) => one.name === name)
   if (found !== undefined) return found
-  throw new Error(`${what}: expected one of ${list.map((one) => one.name).join(', ')}, got '${name}'`)
+  throw new UsageError(`--${what}: expected one of ${list.map((one) => one.name).join(', ')}, got '${name}'`)
 }

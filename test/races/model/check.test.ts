@@ -24,6 +24,19 @@ test('what one of them finds is told, with the command that shows it again', { t
   expect(await checkModel('--mutant', mutant, '--from', from!, '--runs', '1')).toContain('found after 1 schedules')
 })
 
-test('a rule that nobody knows is refused, with those there are', { timeout: 60_000 }, async () => {
-  await expect(checkModel('--mutant', 'no such rule')).rejects.toThrow(/expected 'all' or part of one of these/)
+test('a search that finds nothing says so', { timeout: 60_000 }, async () => {
+  expect(await checkModel('--runs', '20')).toMatch(/\nno stale read\n$/)
+})
+
+test.each([
+  [['--mutant', 'no such rule'], /^expected 'all' or part of one of these, got 'no such rule':\n/],
+  [['--runs', 'abc'], /^--runs: expected a whole number of at least 1, got 'abc'\n$/],
+  [['--runs', '0'], /^--runs: expected a whole number of at least 1, got '0'\n$/],
+  [['--runs=-5'], /^--runs: expected a whole number of at least 1, got '-5'\n$/],
+  [['--seed', '1.5'], /^--seed: expected a whole number of at least 0, got '1.5'\n$/],
+  [['--processes', ''], /^--processes: expected a whole number of at least 1, got ''\n$/],
+  [['--replay', '{'], /^--replay: expected the JSON that a failure has printed: .*\n$/],
+  [['--rums', '5'], /^Unknown option '--rums'.*\n$/],
+])('what it cannot mean is refused in a line: %j', { timeout: 60_000 }, async (args, message) => {
+  await expect(checkModel(...args)).rejects.toMatchObject({ code: 1, stderr: expect.stringMatching(message) })
 })

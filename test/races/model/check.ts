@@ -1,6 +1,6 @@
 /** `npm run check:model`: scripts/check-model.mjs has this built and runs it. */
 import { availableParallelism } from 'node:os'
-import { parseArgs } from 'node:util'
+import { optionsIn, told, UsageError, wholeNumber } from '../command-line.ts'
 import { bundle } from './bundle.ts'
 import { MUTANTS, type Mutant } from './mutants.ts'
 import { replay, search, type Example } from './search.ts'
@@ -35,7 +35,8 @@ async function check(which: Which, mutant?: Mutant, how: 'mutant' | 'aim' = 'mut
   hand(searched)
   process.stdout.write(`${tellSearched(searched, performance.now() - startedAt)}\n`)
   const option = mutant === undefined ? '' : ` --${how} '${mutant.name}'`
-  if (searched.found !== undefined) process.stdout.write(`\n${tellFound(searched.found, option)}\n`)
+  const found = searched.found === undefined ? 'no stale read' : `\n${tellFound(searched.found, option)}`
+  process.stdout.write(`${found}\n`)
   return searched.found === undefined
 }
 
@@ -46,8 +47,12 @@ async function replayed(example: Example, mutants: readonly Mutant[]): Promise<b
 }
 
 /** True if all is as it should be. */
-export async function main(args: readonly string[]): Promise<boolean> {
-  const { values } = parseArgs({
+export function main(args: readonly string[]): Promise<boolean> {
+  return told(() => run(args))
+}
+
+async function run(args: readonly string[]): Promise<boolean> {
+  const values = optionsIn({
     args: [...args],
     options: {
       runs: { type: 'string', default: '20000' },
@@ -62,10 +67,14 @@ export async function main(args: readonly string[]): Promise<boolean> {
   })
   if (values.help) return process.stdout.write(`${USAGE}\n`)
   const mutants = mutantsOf(values.mutant)
-  if (values.replay !== undefined) return replayed(JSON.parse(values.replay) as Example, mutants)
+  if (values.replay !== undefined) return replayed(exampleIn(values.replay), mutants)
 
-  const { seed, from, runs, processes } = values
-  const which = { seed: Number(seed), from: Number(from), runs: Number(runs), processes: Number(processes) }
+  const which = {
+    seed: wholeNumber('seed', values.seed, 0),
+    from: wholeNumber('from', values.from, 0),
+    runs: wholeNumber('runs', values.runs, 1),
+    processes: wholeNumber('processes', values.processes, 1),
+  }
   process.stdout.write(`seed ${which.seed}\n`)
   if (values.mutant === undefined && values.aim === undefined) return check(which)
   const how = values.mutant === undefined ? 'aim' : 'mutant'
@@ -78,10 +87,19 @@ export async function main(args: readonly string[]): Promise<boolean> {
   return isAsExpected
 }
 
+/** @throws {UsageError} */
+function exampleIn(json: string): Example {
+  try {
+    return JSON.parse(json) as Example
+  } catch (error) {
+    throw new UsageError(`--replay: expected the JSON that a failure has printed: ${(error as Error).message}`)
+  }
+}
+
 function mutantsOf(wanted: string | undefined): readonly Mutant[] {
   if (wanted === undefined) return []
   const mutants = MUTANTS.filter(({ name }) => wanted === 'all' || name.includes(wanted))
   const names = MUTANTS.map(({ name }) => `  ${name}`).join('\n')
-  if (mutants.length === 0) throw new Error(`expected 'all' or part of one of these, got '${wanted}':\n${names}`)
+  if (mutants.length === 0) throw new UsageError(`expected 'all' or part of one of these, got '${wanted}':\n${names}`)
   return mutants
 }

@@ -54,7 +54,7 @@ export interface InvalidateOptions {
   strict?: boolean | undefined
   /**
    * For so long refuse to store what bears one of the tags. For databases that show the old state for a while: a replica
-   * that lags, or a transaction that has not been committed yet. Default: not at all.
+   * that lags, or a transaction that has not been committed yet. At most a day. Default: not at all.
    */
   holdFor?: Duration | undefined
 }
@@ -177,9 +177,14 @@ export function loadSettingsOf(namespace: string, options: GetOrSetOptions, limi
   }
 }
 
+/** Longer than any database lags, and no mistake of a unit. */
+const MAX_HOLD_MS = 86_400_000
+
 /** @throws {CacheConfigurationError} that names the option */
 export function invalidationOf({ soft = false, strict = false, holdFor }: InvalidateOptions): InvalidationOptions {
-  return { soft, strict, holdMs: optionalMs(holdFor, 'holdFor') ?? 0 }
+  const holdMs = optionalMs(holdFor, 'holdFor') ?? 0
+  if (holdMs > MAX_HOLD_MS) throw refused('holdFor', 'at most 1d', holdFor)
+  return { soft, strict, holdMs }
 }
 
 /** Milliseconds of a duration that may be left out; `0` counts as left out. */

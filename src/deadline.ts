@@ -7,18 +7,28 @@ import { RedisConnectionError } from './exceptions.ts'
  */
 const SHARE = 0.1
 
+export interface Limit {
+  readonly since: number
+  readonly budgetMs: number
+}
+
 /**
  * What `promise` brings, if that is within `budgetMs` of `since`, in milliseconds of `performance.now()`.
  *
  * @throws {RedisConnectionError} when the time is over; `promise` goes on, and `onLate` is told what it brings
  */
-export function within<T>(
+export function within<T>(promise: Promise<T>, limit: Limit, onLate?: (result: T) => void): Promise<T> {
+  const leftMs = limit.since + limit.budgetMs - performance.now()
+  return leftMs >= (1 - SHARE) * limit.budgetMs ? promise : strictlyWithin(promise, limit, onLate)
+}
+
+/** The same, for what takes more than one command from the beginning. */
+export function strictlyWithin<T>(
   promise: Promise<T>,
-  { since, budgetMs }: { readonly since: number; readonly budgetMs: number },
+  { since, budgetMs }: Limit,
   onLate?: (result: T) => void,
 ): Promise<T> {
   const leftMs = since + budgetMs - performance.now()
-  if (leftMs >= (1 - SHARE) * budgetMs) return promise
   return new Promise((resolve, reject) => {
     let isLate = false
     const timer = setTimeout(

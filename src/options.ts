@@ -57,8 +57,9 @@ export interface InvalidateOptions {
    */
   strict?: boolean | undefined
   /**
-   * For so long, a day at most, no load and no token that bears one of the tags is stored; `set` still is. For databases that show the old state for a while: a replica
-   * that lags, or a transaction that has not been committed yet. Default: not at all.
+   * For so long, a day at most, no load and no token that bears one of the tags is stored; `set` still is. For databases
+   * that show the old state for a while: a replica that lags, or a transaction that has not been committed yet. Default:
+   * not at all.
    */
   holdFor?: Duration | undefined
 }

@@ -152,7 +152,7 @@ export interface MemoryConfig {
 /** How the tier of memory in front of Redis behaves. */
 export interface L1Config {
   /**
-   * For how long at most an invalidation by another process may not be known here, in seconds or with a unit, 20ms to 1h.
+   * For how long at most an invalidation by another process may not be known here, in seconds or with a unit, 20ms to 2s.
    *
    * Default 500 ms. A shorter one asks Redis more often whether anything was missed: four times in this period.
    *

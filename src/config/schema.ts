@@ -94,7 +94,7 @@ function nodes(port: number): FieldOf<readonly NodeAddress[], readonly ResolvedN
   }
 }
 
-const STALENESS = duration(0.5, ['20ms', '1h'])
+const STALENESS = duration(0.5, ['20ms', '2s'])
 const TRUE_OR_FALSE = flag(false)
 
 const l1: FieldOf<boolean | L1Config, false | ResolvedL1Config> = {

@@ -86,7 +86,7 @@ describe('the environment', () => {
       { path: 'CACHE_COMPRESSION_ENABLED', expected: 'true, false, 1, 0, yes or no', got: "'on'" },
       {
         path: 'CACHE_L1',
-        expected: expect.stringMatching(/^true, false, 1, 0, yes or no, or a duration from 20ms to 1h: /),
+        expected: expect.stringMatching(/^true, false, 1, 0, yes or no, or a duration from 20ms to 2s: /),
         got: "'maybe'",
       },
     ])

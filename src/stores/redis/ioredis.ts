@@ -8,6 +8,7 @@
 import type { Socket } from 'node:net'
 import { Redis, type RedisOptions } from 'ioredis'
 import type { Argument, PortListener, RedisPort, Reply, ServerOptions, SubscriberPort } from './client.ts'
+import { listenTo } from './client-events.ts'
 import { jittered } from './jitter.ts'
 
 const RETRY_FIRST_MS = 50
@@ -22,9 +23,11 @@ const KEEP_ALIVE_DELAY_MS = 30_000
 /** What of ioredis a port needs; iovalkey and ioredis 5 have it too. */
 interface IoredisClient {
   readonly status: string
+  /** How the connection stands; `select` on the client is noted here, and not in the options. */
+  readonly condition?: { readonly select?: number | undefined } | null | undefined
   readonly stream?: { readonly writable: boolean; cork(): void; uncork(): void }
   readonly options?: {
-    readonly db?: number | undefined
+    readonly db?: number | string | undefined
     readonly keyPrefix?: string | undefined
     readonly stringNumbers?: boolean | undefined
     readonly enableAutoPipelining?: boolean | undefined
@@ -60,8 +63,7 @@ export function openIoredisSubscriber(server: ServerOptions): SubscriberPort {
 
 /** A connection that listens, beside the user's client and to where that one leads. */
 export function duplicateIoredisSubscriber(client: IoredisClient, connectTimeoutMs: number): SubscriberPort {
-  const db = client.options?.db ?? 0
-  return new IoredisSubscriber(client.duplicate(BEHAVIOUR), { db, keepAlive: true, connectTimeoutMs })
+  return new IoredisSubscriber(client.duplicate(BEHAVIOUR), { db: dbOf(client), keepAlive: true, connectTimeoutMs })
 }
 
 /** The user's client: we listen and send, and never end its connection. */
@@ -206,19 +208,22 @@ class IoredisSubscriber extends OwnIoredis implements SubscriberPort {
 class UsersIoredis implements RedisPort {
   readonly kind = 'ioredis'
   readonly native: IoredisClient
-  readonly db: number
+  db: number
   readonly send: RedisPort['send']
+  readonly #forget: () => void
   #listener: PortListener | undefined
   #lastError: Error | undefined
 
   constructor(client: IoredisClient) {
     this.native = client
-    this.db = client.options?.db ?? 0
+    this.db = dbOf(client)
     this.send = corkedSend(client)
-    client.on('error', this.#onError)
-    client.on('ready', this.#onReady)
-    client.on('close', this.#onClose)
-    client.on('end', this.#onEnd)
+    this.#forget = listenTo(client, {
+      error: (error) => (this.#lastError = error),
+      ready: () => this.#onReady(),
+      close: () => this.#listener?.onDown(this.#lastError ?? new Error('the server closed the connection')),
+      end: () => this.#onEnd(),
+    })
   }
 
   isReady(): boolean {
@@ -236,29 +241,24 @@ class UsersIoredis implements RedisPort {
   }
 
   close(): Promise<void> {
-    this.native.off('error', this.#onError)
-    this.native.off('ready', this.#onReady)
-    this.native.off('close', this.#onClose)
-    this.native.off('end', this.#onEnd)
+    this.#forget()
     return Promise.resolve()
   }
 
-  readonly #onError = (error: Error): void => {
-    this.#lastError = error
-  }
-
-  readonly #onReady = (): void => {
+  #onReady(): void {
     this.#lastError = undefined
+    this.db = dbOf(this.native)
     this.#listener?.onUp()
   }
 
-  readonly #onClose = (): void => {
-    this.#listener?.onDown(this.#lastError ?? new Error('the server closed the connection'))
-  }
-
-  readonly #onEnd = (): void => {
+  #onEnd(): void {
     this.#listener?.onEnd(this.#lastError ?? new Error('the client was closed'))
   }
+}
+
+/** The options may name it as a string. */
+function dbOf({ condition, options }: IoredisClient): number {
+  return Number(condition?.select ?? options?.db ?? 0)
 }
 
 /**

@@ -1,5 +1,6 @@
 /** The port over a node-redis client that the user brought (the package `redis`, from version 5 on). */
 import type { Argument, PortListener, RedisPort, Reply, SubscriberPort } from './client.ts'
+import { listenTo } from './client-events.ts'
 import { jittered } from './jitter.ts'
 
 /** What of node-redis a port needs. */
@@ -134,17 +135,27 @@ class NodeRedisSubscriber implements SubscriberPort {
 class UsersNodeRedis implements RedisPort {
   readonly kind = 'node-redis'
   readonly native: NodeRedisClient
-  readonly db: number
+  db: number
+  readonly #forget: () => void
   #listener: PortListener | undefined
+  /** Counts connections. */
+  #connections = 0
 
   constructor(client: NodeRedisClient) {
     this.native = client
     this.db = client.options?.database ?? 0
-    // Without a listener for 'error' a lost connection would end the process.
-    client.on('error', this.#onError)
-    client.on('ready', this.#onReady)
-    client.on('terminated', this.#onEnd)
-    client.on('end', this.#onEnd)
+    const onEnd = (error = new Error('the client was closed')): void => {
+      this.#connections++
+      this.#listener?.onEnd(error)
+    }
+    this.#forget = listenTo(client, {
+      // Without a listener for it a lost connection would end the process.
+      error: (error) => this.#onError(error),
+      ready: () => void this.#onReady(),
+      // Closed by the user, or its `reconnectStrategy` has given up.
+      terminated: onEnd,
+      end: onEnd,
+    })
   }
 
   isReady(): boolean {
@@ -161,29 +172,30 @@ class UsersNodeRedis implements RedisPort {
 
   /** node-redis wants to be told to connect, which the user may have left to us. */
   connect(): void {
-    if (this.native.isReady) this.#onReady()
+    if (this.native.isReady) void this.#onReady()
     else if (!this.native.isOpen) this.native.connect().catch(() => undefined)
   }
 
   close(): Promise<void> {
-    this.native.off('error', this.#onError)
-    this.native.off('ready', this.#onReady)
-    this.native.off('terminated', this.#onEnd)
-    this.native.off('end', this.#onEnd)
+    this.#forget()
     return Promise.resolve()
   }
 
-  readonly #onReady = (): void => {
-    this.#listener?.onUp()
+  /** The client does not tell which database it has selected since it was made. */
+  async #onReady(): Promise<void> {
+    const connection = ++this.#connections
+    try {
+      this.db = Number(/ db=(\d+)/.exec(String(await this.send(['CLIENT', 'INFO'])))?.[1] ?? this.db)
+    } catch {
+      // It may not be asked for (ACL): it is the one of the options then.
+    }
+    if (connection === this.#connections) this.#listener?.onUp()
   }
 
   /** One for each failed attempt and for each loss; also for faults that leave the connection as it is. */
-  readonly #onError = (error: Error): void => {
-    if (!this.native.isReady) this.#listener?.onDown(error)
-  }
-
-  /** Closed by the user, or its `reconnectStrategy` has given up. */
-  readonly #onEnd = (error = new Error('the client was closed')): void => {
-    this.#listener?.onEnd(error)
+  #onError(error: Error): void {
+    if (this.native.isReady) return
+    this.#connections++
+    this.#listener?.onDown(error)
   }
 }

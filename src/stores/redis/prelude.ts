@@ -10,14 +10,27 @@ end
 `
 
 /** The first keys and the first argument of every script by name, and how others are told what it did. */
-export const TELL: string = `
+export const TELL: string = `${PEEK}
 local W, T, X = KEYS[1], KEYS[2], KEYS[3]
 local CANDIDATE, ORIGIN = string.sub(ARGV[1], 1, 8), string.sub(ARGV[1], 9)
 
--- who may not publish is not listened to either: nothing is served on the strength of messages then. The same holds of
--- a node of a cluster before Redis 7, which knows no messages that stay within a slot
 local PUBLISH = string.sub(X, -2) == ':s' and 'SPUBLISH' or 'PUBLISH'
-local function tell(message) redis.pcall(PUBLISH, X, cjson.encode(message)) end
+-- what was said to who may not publish. Where nobody can (a node of a cluster before Redis 7 knows no messages that stay
+-- within a slot) nobody hears an echo either, and nothing is served on the strength of messages
+local refusal
+local function tell(message)
+  local reply = redis.pcall(PUBLISH, X, cjson.encode(message))
+  local err = type(reply) == 'table' and reply.err
+  if err and not string.find(string.lower(err), 'unknown', 1, true) then refusal = err end
+end
+
+-- the reply of what others have to hear of: an error if somebody keeps entries near and was not told
+local function told(reply)
+  local staleness = refusal and string.match(peek('GET', W) or '', '^%S+ %d+ %d+ (%d+) ')
+  if not staleness or staleness == '0' then return reply end
+  return redis.error_reply('NOPERM others keep entries in their memory (cache.l1) and do not hear of this: the user needs '
+    .. '+' .. string.lower(PUBLISH) .. ' and the channel ' .. X .. ' (' .. refusal .. ')')
+end
 
 -- the id that a key stands for
 local function idOf(key) return string.sub(key, #W) end
@@ -31,12 +44,13 @@ end
 `
 
 /** The watermark, the stamps and the holds: what whoever numbers, fills or invalidates needs. */
-export const PRELUDE: string = `${PEEK}${TELL}
+export const PRELUDE: string = `${TELL}
 
 local function text(number) return string.format('%.0f', number) end
 
-local function save(epoch, floor, seq, staleness)
-  redis.call('SET', W, epoch .. ' ' .. text(floor) .. ' ' .. text(seq) .. ' ' .. text(staleness))
+local function save(epoch, floor, seq, staleness, heldUntil)
+  local facts = text(floor) .. ' ' .. text(seq) .. ' ' .. text(staleness) .. ' ' .. text(heldUntil)
+  redis.call('SET', W, epoch .. ' ' .. facts)
 end
 
 local function now()
@@ -44,22 +58,23 @@ local function now()
   return tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
 
--- epoch, floor, seq, staleness; begins a new epoch if the old one's stamps are lost
+-- epoch, floor, seq, staleness, heldUntil; begins a new epoch if the old one's stamps are lost
 local function watermark()
-  local epoch, floor, seq, staleness = string.match(peek('GET', W) or '', '^(%S+) (%d+) (%d+) (%d+)$')
+  local pattern = '^(%S+) (%d+) (%d+) (%d+) (%d+)$'
+  local epoch, floor, seq, staleness, heldUntil = string.match(peek('GET', W) or '', pattern)
   local marker = peek('ZSCORE', T, '!')
-  staleness = tonumber(staleness or 0)
+  staleness, heldUntil = tonumber(staleness or 0), tonumber(heldUntil or 0)
   -- beyond it a number is no stamp: doubles would not tell one from the next
   if epoch and marker and tonumber(marker) == tonumber(floor) and tonumber(seq) < 9000000000000000 then
-    return epoch, tonumber(floor), tonumber(seq), staleness
+    return epoch, tonumber(floor), tonumber(seq), staleness, heldUntil
   end
   local birth = now()
   redis.call('DEL', T)
   redis.call('ZADD', T, text(birth), '!')
-  save(CANDIDATE, birth, birth, staleness)
+  save(CANDIDATE, birth, birth, staleness, heldUntil)
   -- whoever keeps entries near has to know, and to say anew how long it may lag
   tell({ 's', ORIGIN, CANDIDATE, text(birth), text(birth), text(birth), '' })
-  return CANDIDATE, birth, birth, staleness
+  return CANDIDATE, birth, birth, staleness, heldUntil
 end
 
 local function isStampedAfter(seq, name)
@@ -76,10 +91,10 @@ local function overtaken(seq, names, onlyHard)
   return false
 end
 
--- is one of names, or everything, kept from being filled for a while?
-local function isOnHold(holds, names)
-  if redis.call('EXISTS', holds) == 0 then return false end
+-- is one of names, or everything, kept from being filled for a while? Everything is if the holds are lost
+local function isOnHold(holds, names, heldUntil)
   local time = now()
+  if (peek('ZCARD', holds) or 0) == 0 then return heldUntil > time end
   for i = 0, #names do
     local held = peek('ZSCORE', holds, names[i] or '*')
     if held and tonumber(held) > time then return true end
@@ -108,7 +123,7 @@ export const ENTRY_ID = '29, 36'
 const HEADER_LENGTH = '36, 39'
 
 /** Replies what the client judges entries by: the watermark, then the header and the PTTL of each. */
-export const READ_HEADER: string = `${PEEK}${TELL}
+export const READ_HEADER: string = `${TELL}
 local replies = { peek('GET', KEYS[1]) or '' }
 local function reply(key)
   local length = peek('GETRANGE', key, ${HEADER_LENGTH})

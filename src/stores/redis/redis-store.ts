@@ -5,10 +5,10 @@
  */
 import type { Clock } from '../../clock.ts'
 import { STAMP_BYTES, readEntryId, type Codec } from '../../codec/codec.ts'
-import { within } from '../../deadline.ts'
+import { strictlyWithin, within } from '../../deadline.ts'
 import type { Entry, EntryDraft } from '../../entry.ts'
 import type { ConnectionEvent } from '../../events.ts'
-import { CacheException } from '../../exceptions.ts'
+import { CacheException, RedisConnectionError } from '../../exceptions.ts'
 import { newToken } from '../../token.ts'
 import { parentDraft } from '../parent.ts'
 import type {
@@ -29,9 +29,9 @@ import type { Validity } from '../watermark.ts'
 import { bytesOf, leaseId, leaseOf, ms, piecesOf, wholly } from './arguments.ts'
 import type { Argument, Reply } from './client.ts'
 import type { StoreConnection } from './connection.ts'
-import { Coherence, type Tier } from './coherence.ts'
 import { EntryReader } from './entry-reader.ts'
-import { HeaderScripts } from './header-scripts.ts'
+import { HeaderScripts, type FoundHeaders } from './header-scripts.ts'
+import { Listening, type Tier } from './listening.ts'
 import { Mirror } from './mirror.ts'
 import { Outages } from './outages.ts'
 import { ReadBatch, type RawRead } from './read-batch.ts'
@@ -71,9 +71,7 @@ export class RedisStore implements Store {
   readonly #scripts: StoreScripts
   readonly #watches = new Watches()
   readonly #undelivered: Undelivered
-  #coherence: Coherence | undefined
-  #tier: Tier | undefined
-  #maxStalenessMs = 0
+  readonly #listening: Listening
   readonly #reads: ReadBatch
   readonly #mirror: Mirror
   readonly #reader: EntryReader
@@ -97,35 +95,51 @@ export class RedisStore implements Store {
     const onFault = (error: Parameters<StoreListener['onFault']>[0]): void => this.#listener?.onFault(error)
     this.#reader = new EntryReader({ codec, clock, decodeResponses, mirror: this.#mirror, onFault })
     this.#headers = new HeaderScripts({ scripts: this.#scripts, reader: this.#reader, mirror: this.#mirror })
+    const trace = (what: string): void => this.#listener?.onTrace?.(what)
+    const { scripts, mirror, watches } = { scripts: this.#scripts, mirror: this.#mirror, watches: this.#watches }
+    this.#listening = new Listening({ connection, scripts, mirror, watches, trace })
     this.#undelivered = new Undelivered({
       remove: async (ids) => {
         await this.#headers.remove(ids)
         // Its own message is no news here, and a load that should have been fenced may have been kept meanwhile.
-        this.#tier?.onRemoved(ids)
+        this.#listening.onRemoved(ids)
       },
       invalidate: (stamps, how) => this.#invalidate(stamps, how),
     })
     const tell = (change: ConnectionEvent): void => this.#listener?.onConnection?.(change)
     const outages = new Outages({ redis: connection.name, undelivered: this.#undelivered, tell })
-    connection.watch(outages)
+    connection.watch({
+      onDown: (error, since) => {
+        this.#listening.onCommandsLost()
+        outages.onDown(error, since)
+      },
+      onUp: () => {
+        this.#listening.onCommandsBack()
+        outages.onUp()
+      },
+    })
     connection.greet({
-      say: () => this.#scripts.greeting(options.onFailover),
+      say: () => {
+        this.#listening.onGreeting()
+        return this.#scripts.greeting(options.onFailover)
+      },
       onTaken: (reply) => outages.onGreeted(String(reply)),
       onRefused: (cause) => onFault(new CacheException(UNKNOWN_SERVER, { cause })),
-      // What is heard there is no news either.
-      onUnserved: (reason) => this.#coherence?.reconnect(reason),
+      onUnserved: (reason) => this.#listening.reconnect(reason),
     })
   }
 
   read(id: string, parentId?: string): Promise<Entry | undefined> {
     this.#assertOpen()
-    if (this.#undelivered.isEmpty) return this.#reads.read(id, parentId)
-    return this.#undelivered.replay().then(() => this.#reads.read(id, parentId))
+    return this.#delivered(() => this.#reads.read(id, parentId))
   }
 
   async acquire(id: string, options: AcquireOptions): Promise<Acquired> {
     this.#assertOpen()
-    if (!this.#undelivered.isEmpty) await this.#undelivered.replay()
+    return this.#delivered(() => this.#acquire(id, options))
+  }
+
+  async #acquire(id: string, options: AcquireOptions): Promise<Acquired> {
     const token = newToken()
     let { seen } = options
     for (let tries = 0; tries < MAX_TRIES; tries++) {
@@ -191,8 +205,7 @@ export class RedisStore implements Store {
   async remove(ids: readonly string[]): Promise<readonly (EntryTimes | undefined)[]> {
     this.#assertOpen()
     try {
-      const found = await this.#headers.remove(ids)
-      return found.map((header) => header?.times)
+      return this.#standing(ids, await this.#headers.remove(ids)).map((header) => header?.times)
     } catch (error) {
       this.#undelivered.addIds(ids)
       throw queued(error)
@@ -201,14 +214,14 @@ export class RedisStore implements Store {
 
   async times(ids: readonly string[]): Promise<readonly (EntryTimes | undefined)[]> {
     this.#assertOpen()
-    const found = await this.#headers.find(ids)
+    const found = await this.#find(ids)
     return found.map((header) => header?.times)
   }
 
   async expire(id: string, freshUntil: number): Promise<boolean> {
     this.#assertOpen()
     for (;;) {
-      const [found] = await this.#headers.find([id])
+      const [found] = await this.#find([id])
       if (found === undefined) return false
       const args = [found.bytes, found.expired(freshUntil), ms(freshUntil - this.#options.clock.now())]
       if ((await this.#scripts.run(EXPIRE, [id], args)) === 1) return true
@@ -228,22 +241,20 @@ export class RedisStore implements Store {
   }
 
   watch(id: string): Watch {
-    this.#listenToOthers()
+    this.#listening.start()
     return this.#watches.watch(id)
   }
 
   /** Serve the memory in front: tell it what others remove, and from now on know how current this process is. */
   follow(tier: Tier, maxStalenessMs: number): void {
-    this.#tier = tier
-    this.#maxStalenessMs = maxStalenessMs
-    this.#listenToOthers()
+    this.#listening.follow(tier, maxStalenessMs)
   }
 
   /** How an entry stands that was kept in memory; undefined if what is known of invalidations is not current. */
   judge(entry: Entry, id: string, parentId: string | undefined): Validity | undefined {
     // Out of reach is not current; refused is what was named, and nothing else.
     const isDelivered = this.#undelivered.isEmpty || this.#undelivered.isRefused
-    if (!isDelivered || this.#coherence?.isCurrent() !== true) return undefined
+    if (!isDelivered || !this.#listening.isCurrent()) return undefined
     return this.#isDoomed(entry, id, parentId) ? undefined : this.#mirror.judgeKept(entry)
   }
 
@@ -266,7 +277,7 @@ export class RedisStore implements Store {
     const graceMs = Math.min(CLOSE_GRACE_MS, this.connection.commandTimeoutMs)
     await this.#undelivered.close(graceMs)
     this.#isClosed = true
-    await this.#coherence?.close()
+    await this.#listening.close()
     await this.connection.close()
     const left = shard === undefined ? leftUndelivered(this.waiting) : undefined
     if (left !== undefined) this.#listener?.onFault(left)
@@ -279,6 +290,28 @@ export class RedisStore implements Store {
 
   #assertOpen(): void {
     if (this.#isClosed) throw new CacheException('the cache was closed by close()')
+  }
+
+  /** Asks when what had to be invalidated is, all of it within the deadline of one command. */
+  #delivered<T>(ask: () => Promise<T>): Promise<T> {
+    if (this.#undelivered.isEmpty) return ask()
+    const limit = { since: performance.now(), budgetMs: this.connection.commandTimeoutMs }
+    const asking = this.#undelivered.replay().then(() => {
+      // Nobody waits for the answer any more.
+      if (performance.now() - limit.since > limit.budgetMs) throw new RedisConnectionError('Redis answers too late')
+      return ask()
+    })
+    return strictlyWithin(asking, limit)
+  }
+
+  #find(ids: readonly string[]): Promise<FoundHeaders> {
+    return this.#delivered(async () => this.#standing(ids, await this.#headers.find(ids)))
+  }
+
+  /** Without what was to be invalidated, as far as Redis refuses that. */
+  #standing(ids: readonly string[], found: FoundHeaders): FoundHeaders {
+    if (this.#undelivered.isEmpty) return found
+    return found.map((header, i) => (header && this.#isDoomed(header.times, ids[i]!, undefined) ? undefined : header))
   }
 
   #fenced(id: string, reply: Reply): 'fenced' {
@@ -301,7 +334,7 @@ export class RedisStore implements Store {
   }
 
   /** True for what was to be invalidated, though Redis does not know it yet. */
-  #isDoomed({ tags }: Entry, id: string, parentId: string | undefined): boolean {
+  #isDoomed({ tags }: Pick<Entry, 'tags'>, id: string, parentId: string | undefined): boolean {
     if (this.#undelivered.isEmpty) return false
     return (
       this.#undelivered.concerns(id, tags) || (parentId !== undefined && this.#undelivered.concerns(parentId, tags))
@@ -324,32 +357,8 @@ export class RedisStore implements Store {
     const [epoch, before, seq, floor, stalenessMs] = reply.map(String) as [string, string, string, string, string]
     const given = { epoch, before: Number(before), seq: Number(seq), floor: Number(floor), isSoft: soft, names: stamps }
     // Known here before anybody is told that it is done.
-    if (!this.#mirror.apply(given)) this.#coherence?.doubt()
-    return Math.max(Number(stalenessMs), this.#maxStalenessMs)
-  }
-
-  /** From the first time that somebody waits, or keeps entries near. */
-  #listenToOthers(): void {
-    if (this.#isClosed) return
-    const maxStalenessMs = this.#maxStalenessMs
-    this.#coherence ??= new Coherence({
-      subscriber: this.connection.subscriber(),
-      channel: this.#scripts.channel,
-      mirror: this.#mirror,
-      origin: this.#scripts.origin,
-      maxStalenessMs: maxStalenessMs || Infinity,
-      listener: {
-        onRemoved: (ids) => this.#tier?.onRemoved(ids),
-        onReleased: (id) => this.#watches.wake(id),
-        onDoubt: () => {
-          this.#tier?.onDoubt()
-          if (this.#tier !== undefined) this.#listener?.onTrace?.('out of step with Redis, what memory held is dropped')
-        },
-        onInStep: () => {
-          if (this.#tier !== undefined) this.#listener?.onTrace?.('in step with Redis, memory may serve')
-        },
-      },
-    })
+    if (!this.#mirror.apply(given)) this.#listening.doubt()
+    return Math.max(Number(stalenessMs), this.#listening.maxStalenessMs)
   }
 
   async #askForLease(id: string, token: string, options: AcquireOptions): Promise<readonly Buffer[]> {
@@ -370,7 +379,8 @@ export class RedisStore implements Store {
   }
 
   async #sync(epoch: string, since: number): Promise<readonly Buffer[]> {
-    const staleness = String(Math.ceil(this.#maxStalenessMs))
-    return (await this.#scripts.run(SYNC, [], [epoch, String(since), staleness])) as readonly Buffer[]
+    const { maxStalenessMs, echo } = this.#listening
+    const args = [epoch, String(since), String(Math.ceil(maxStalenessMs)), echo]
+    return (await this.#scripts.run(SYNC, [], args)) as readonly Buffer[]
   }
 }

@@ -4,9 +4,10 @@
  * All keys of a store carry one hash tag. The first three keys of every script are the watermark, the stamps and the
  * name of the channel on which everybody is told what a script did (coherence.ts):
  *
- * - `w`, a string `<epoch> <floor> <seq> <staleness>`: the epoch is random at birth, the floor is the least seq an entry
- *   may have, seq is the greatest stamp so far, staleness the longest that anybody's memory in front may lag behind, in
- *   milliseconds. Stamps are microseconds of the server's clock, forced to grow.
+ * - `w`, a string `<epoch> <floor> <seq> <staleness> <heldUntil>`: the epoch is random at birth, the floor is the least
+ *   seq an entry may have, seq is the greatest stamp so far, staleness the longest that anybody's memory in front may lag
+ *   behind, in milliseconds, heldUntil the end of the last hold: a Redis that is full may drop the holds, and until then
+ *   everything is on hold. Stamps are microseconds of the server's clock, forced to grow.
  * - `t`, a sorted set: name -> its stamp; a soft stamp's name begins with `~`. The member `!` holds the floor.
  *
  * Loss rule: if one of the two is missing or they contradict each other, what was invalidated can no longer be known.
@@ -102,9 +103,9 @@ ended(lease, KEYS[5])
 
 local leaseEpoch, leaseSeq = string.match(string.sub(lease, 11), '^(%S+) (%d+)')
 local seq = tonumber(leaseSeq)
-local epoch, floor = watermark()
+local epoch, floor, _, _, heldUntil = watermark()
 local tags = slice(7, #ARGV - 6)
-if leaseEpoch ~= epoch or seq < floor or overtaken(seq, tags) or isOnHold(KEYS[6], tags) then return -1 end
+if leaseEpoch ~= epoch or seq < floor or overtaken(seq, tags) or isOnHold(KEYS[6], tags, heldUntil) then return -1 end
 
 local parent = KEYS[7] and peek('GETRANGE', KEYS[7], 0, 35) or ''
 if string.sub(parent, ${ENTRY_ID}) ~= ARGV[5] then return -2 end
@@ -116,8 +117,9 @@ if KEYS[7] then
   redis.call('SET', KEYS[7], string.sub(parent, 1, 28) .. ARGV[6], 'PX', text(lifetime))
 end
 redis.call('SET', KEYS[4], stamp(epoch, seq) .. ARGV[3], 'PX', ARGV[4])
-if string.sub(lease, 10, 10) == 's' then tell({ 'k', ORIGIN, idOf(KEYS[4]) }) end
-return 1
+if string.sub(lease, 10, 10) ~= 's' then return 1 end
+tell({ 'k', ORIGIN, idOf(KEYS[4]) })
+return told(1)
 `)
 
 /**
@@ -130,7 +132,7 @@ redis.call('SET', KEYS[4], stamp(epoch, seq) .. ARGV[2], 'PX', ARGV[3])
 ended(peek('GET', KEYS[5]), KEYS[5])
 redis.call('DEL', KEYS[5])
 tell({ 'k', ORIGIN, idOf(KEYS[4]) })
-return 1
+return told(1)
 `,
   true,
 )
@@ -149,7 +151,7 @@ for i = 4, #KEYS, 2 do
   removed[#removed + 1] = idOf(KEYS[i])
 end
 tell(removed)
-return replies
+return told(replies)
 `,
   true,
 )
@@ -168,14 +170,14 @@ export const EXPIRE: Script = defineScript(`${TELL}
 if redis.call('GETRANGE', KEYS[4], 0, #ARGV[2] - 1) ~= ARGV[2] then return 0 end
 redis.call('SETRANGE', KEYS[4], 0, ARGV[3])
 tell({ 'k', ORIGIN, idOf(KEYS[4]) })
-return redis.call('PEXPIRE', KEYS[4], ARGV[4])
+return told(redis.call('PEXPIRE', KEYS[4], ARGV[4]))
 `)
 
 /**
- * So long after the birth of an epoch its staleness may be too low: memories in front, whose staleness is no greater,
- * have not said so yet, or serve on the strength of the epoch before. It is the default of `cache.l1.maxStaleness`.
+ * So long after the birth of an epoch its staleness may be too low: memories in front have not said so yet, or serve on
+ * the strength of the epoch before. It is the greatest that `cache.l1.maxStaleness` may be.
  */
-const YOUTH_MS = 500
+const YOUTH_MS = 2000
 
 /** Beyond so many names on hold everything is, until the last of them ends. */
 const MAX_HOLDS = 10_000
@@ -194,14 +196,18 @@ local time = now()
 local swept = redis.pcall('ZREMRANGEBYSCORE', KEYS[4], '-inf', text(time))
 -- nothing of ours stands there, and it must not keep anybody from invalidating
 if type(swept) == 'table' and string.find(swept.err, 'WRONGTYPE', 1, true) then redis.call('DEL', KEYS[4]) end
-local epoch, floor, seq, staleness = watermark()
+local epoch, floor, seq, staleness, heldUntil = watermark()
 local stamped = math.max(time, seq + 1)
 local holdMs = tonumber(ARGV[4])
-for i = 5, #ARGV do
-  redis.call('ZADD', T, text(stamped), ARGV[3] .. ARGV[i])
-  if holdMs > 0 then redis.call('ZADD', KEYS[4], 'GT', text(time + holdMs * 1000), ARGV[i]) end
-end
+for i = 5, #ARGV do redis.call('ZADD', T, text(stamped), ARGV[3] .. ARGV[i]) end
+-- before anything that may fail
+local lastEnd = math.max(heldUntil, holdMs > 0 and time + holdMs * 1000 or 0)
+save(epoch, floor, stamped, staleness, lastEnd)
+
 if holdMs > 0 then
+  -- those that are lost go on
+  if heldUntil > time and redis.call('ZCARD', KEYS[4]) == 0 then redis.call('ZADD', KEYS[4], text(heldUntil), '*') end
+  for i = 5, #ARGV do redis.call('ZADD', KEYS[4], 'GT', text(time + holdMs * 1000), ARGV[i]) end
   local last = redis.call('ZRANGE', KEYS[4], -1, -1, 'WITHSCORES')[2]
   if redis.call('ZCARD', KEYS[4]) > ${MAX_HOLDS} then
     redis.call('DEL', KEYS[4])
@@ -223,16 +229,18 @@ for i = 1, #oldest, 2 do
     lowest = math.max(lowest, score)
   end
 end
-if lowest > floor then redis.call('ZADD', T, text(lowest), '!') end
-save(epoch, lowest, stamped, staleness)
+if lowest > floor then
+  redis.call('ZADD', T, text(lowest), '!')
+  save(epoch, lowest, stamped, staleness, lastEnd)
+end
 
 local reply = { epoch, text(seq), text(stamped), text(lowest) }
 local message = { 's', ORIGIN, epoch, text(seq), text(stamped), text(lowest), ARGV[3] }
 for i = 5, #ARGV do message[#message + 1] = ARGV[i] end
 tell(message)
-local isYoung = time - floor < ${YOUTH_MS} * 1000
-reply[5] = text(isYoung and math.max(staleness, ${YOUTH_MS}) or staleness)
-return reply
+local youth = math.min(math.ceil((floor - time) / 1000) + ${YOUTH_MS}, ${YOUTH_MS})
+reply[5] = text(math.max(staleness, youth))
+return told(reply)
 `,
   true,
 )
@@ -269,20 +277,28 @@ if peek('HGET', KEYS[4], 'run') == run then return run end
 redis.call('DEL', W)
 if type(redis.pcall('HSET', KEYS[4], 'run', run)) == 'table' then
   redis.call('DEL', KEYS[4])
-  redis.call('HSET', KEYS[4], 'run', run, 'shards', ARGV[3])
+  redis.call('HSET', KEYS[4], 'run', run)
+  redis.pcall('HSET', KEYS[4], 'shards', ARGV[3])
 end
 watermark()
 return run
 `)
 
 /**
- * SYNC: the stamps given after `since`, and the watermark. KEYS w t x · ARGV call, epoch, since, staleness.
+ * SYNC: the stamps given after `since`, and the watermark. KEYS w t x · ARGV call, epoch, since, staleness, echo (or '').
  * Replies `[watermark, name, stamp, name, stamp, ...]`, from the oldest; all of them if the epoch is another one.
- * Makes known how long the memory in front of this store may lag: it serves nothing before it has synced.
+ * Makes known how long the memory in front of this store may lag: it serves nothing before it has synced. Whoever listens
+ * to this very server hears the echo.
  */
 export const SYNC: Script = defineScript(`${PRELUDE}
-local epoch, floor, seq, staleness = watermark()
-if tonumber(ARGV[4]) > staleness then save(epoch, floor, seq, tonumber(ARGV[4])) end
+local epoch, floor, seq, staleness, heldUntil = watermark()
+if tonumber(ARGV[4]) > staleness then save(epoch, floor, seq, tonumber(ARGV[4]), heldUntil) end
+if ARGV[5] ~= '' then
+  -- a replica would hand it on, which may be what is listened to by mistake
+  pcall(redis.set_repl, redis.REPL_NONE)
+  tell({ 'e', ORIGIN, ARGV[5] })
+  pcall(redis.set_repl, redis.REPL_ALL)
+end
 local since = epoch == ARGV[2] and '(' .. ARGV[3] or '-inf'
 local replies = redis.call('ZRANGEBYSCORE', T, since, '+inf', 'WITHSCORES')
 table.insert(replies, 1, epoch .. ' ' .. text(floor) .. ' ' .. text(seq))

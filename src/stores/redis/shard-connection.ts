@@ -11,7 +11,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RedisConnectionError, RedisReplyError } from '../../exceptions.ts'
-import { within } from '../../deadline.ts'
+import { within, type Limit } from '../../deadline.ts'
 import type { Breaker } from '../store.ts'
 import type { Argument, Reply } from './client.ts'
 import type { Cluster } from './cluster.ts'
@@ -214,11 +214,6 @@ export class ShardConnection implements StoreConnection {
     this.#isServed = false
     this.#subscriber?.moveTo(owner)
   }
-}
-
-interface Limit {
-  readonly since: number
-  readonly budgetMs: number
 }
 
 function isRedirection(error: unknown): error is RedisReplyError {

@@ -19,7 +19,7 @@ import type {
 } from '../store.ts'
 import type { Validity } from '../watermark.ts'
 import type { Cluster } from './cluster.ts'
-import type { Tier } from './coherence.ts'
+import type { Tier } from './listening.ts'
 import { RedisStore, type RedisStoreOptions } from './redis-store.ts'
 import { ShardOutages } from './shard-outages.ts'
 import { ShardConnection } from './shard-connection.ts'

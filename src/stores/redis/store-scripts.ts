@@ -1,4 +1,5 @@
 /** The names of one store's keys, and how its scripts are called and answer. */
+import { RedisReplyError } from '../../exceptions.ts'
 import { hashTag } from '../../key.ts'
 import { newEpoch } from '../../token.ts'
 import type { Argument, Reply } from './client.ts'
@@ -44,13 +45,10 @@ export interface StoreScriptsOptions {
 
 export class StoreScripts {
   readonly watermarkKey: string
-  readonly channel: string
-  /** The name of this store in messages. */
-  readonly origin: string = newEpoch()
   readonly #connection: StoreConnection
   readonly #shard: Shard
   readonly #root: string
-  readonly #metaKeys: readonly [watermark: string, stamps: string, channel: string]
+  #origin = newEpoch()
 
   constructor({ connection, keyPrefix, shard = WHOLE }: StoreScriptsOptions) {
     this.#connection = connection
@@ -58,9 +56,16 @@ export class StoreScripts {
     // One hash tag for all keys of the store: every command stays on one slot.
     this.#root = `${keyPrefix}${hashTag(shard.index)}`
     this.watermarkKey = `${this.#root}w`
-    // Channels know no SELECT: the name tells the databases of one server apart. Of a shard it is the slot's own channel.
-    this.channel = `${this.#root}x:${shard.of === 1 ? String(connection.db) : 's'}`
-    this.#metaKeys = [this.watermarkKey, `${this.#root}t`, this.channel]
+  }
+
+  /** Channels know no SELECT: the name tells the databases of one server apart. Of a shard it is the slot's own channel. */
+  get channel(): string {
+    return `${this.#root}x:${this.#shard.of === 1 ? String(this.#connection.db) : 's'}`
+  }
+
+  /** The name of this store in messages. */
+  get origin(): string {
+    return this.#origin
   }
 
   keyOf(id: string): string {
@@ -68,7 +73,11 @@ export class StoreScripts {
   }
 
   run(script: Script, ids: readonly string[], args: readonly Argument[]): Promise<Reply> {
-    return this.#connection.run(script, this.#keys(ids), [this.#call(), ...args])
+    return this.#connection.run(script, this.#keys(ids), [this.#call(), ...args]).catch((error: unknown) => {
+      // It may yet arrive, when something else is known here: then it is news like that of any other store.
+      if (!(error instanceof RedisReplyError)) this.#origin = newEpoch()
+      throw error
+    })
   }
 
   /** The command that greets a server, whole: it may be another one than before. */
@@ -79,11 +88,11 @@ export class StoreScripts {
   }
 
   #keys(ids: readonly string[]): readonly string[] {
-    return [...this.#metaKeys, ...ids.map((id) => this.#root + id)]
+    return [this.watermarkKey, `${this.#root}t`, this.channel, ...ids.map((id) => this.#root + id)]
   }
 
   /** A candidate for the name of an epoch, and who calls: the first argument of every script. */
   #call(): string {
-    return newEpoch() + this.origin
+    return newEpoch() + this.#origin
   }
 }

@@ -31,6 +31,13 @@ interface Waiting {
 
 type Names = Map<string, Waiting>
 
+/** What one command delivers. */
+interface Group {
+  readonly from: Names
+  readonly names: readonly string[]
+  readonly deliver: (names: readonly string[]) => Promise<unknown>
+}
+
 export interface StampsOptions {
   readonly soft?: boolean
   readonly holdMs?: number
@@ -134,26 +141,46 @@ export class Undelivered {
     this.#hard.set(EVERYTHING, { addition, heldUntil })
   }
 
+  /** All of it at once; what Redis refuses keeps nothing else from being delivered. */
   async #deliver(): Promise<void> {
     const last = this.#additions
-    try {
-      if (this.#ids.size > 0) await this.#delivery.remove([...this.#ids.keys()])
-      for (const soft of [false, true]) {
-        const groups = byHold(soft ? this.#soft : this.#hard, performance.now())
-        for (const [holdMs, names] of groups) await this.#delivery.invalidate(names, { soft, holdMs })
-      }
-    } catch (error) {
-      if (!(error instanceof RedisReplyError)) throw error
+    const outcomes = await Promise.allSettled(
+      this.#groups().map(async ({ from, names, deliver }) => {
+        await deliver(names)
+        // What was added meanwhile stays for the next time, also what is named the second time.
+        for (const name of names) if ((from.get(name)?.addition ?? 0) <= last) from.delete(name)
+      }),
+    )
+    const faults = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as Error] : []))
+    const loss = faults.find((fault) => !(fault instanceof RedisReplyError))
+    if (loss !== undefined) throw loss
+    if (faults.length > 0) {
       const pauseMs = Math.min(RETRY_MS * 2 ** this.#refusals++, LAST_RETRY_MS)
       this.#refusedUntil = performance.now() + pauseMs
+      this.#delivered = last - this.#waitingUntil(last)
       return
     }
     this.#refusals = 0
-    // What was added meanwhile stays for the next time, also what is named the second time.
-    for (const names of [this.#ids, this.#hard, this.#soft]) {
-      for (const [name, { addition }] of names) if (addition <= last) names.delete(name)
-    }
     this.#delivered = last
+  }
+
+  /** How many of the calls up to that one have names left, as far as no later call has named them again. */
+  #waitingUntil(last: number): number {
+    const all = [this.#ids, this.#hard, this.#soft].flatMap((names) => [...names.values()])
+    return new Set(all.map(({ addition }) => addition).filter((addition) => addition <= last)).size
+  }
+
+  #groups(): Group[] {
+    const groups: Group[] = []
+    const remove: Group['deliver'] = (names) => this.#delivery.remove(names)
+    if (this.#ids.size > 0) groups.push({ from: this.#ids, names: [...this.#ids.keys()], deliver: remove })
+    for (const soft of [false, true]) {
+      const from = soft ? this.#soft : this.#hard
+      for (const [holdMs, names] of byHold(from, performance.now())) {
+        groups.push({ from, names, deliver: (all) => this.#delivery.invalidate(all, { soft, holdMs }) })
+      }
+    }
+    return groups
   }
 
   #scheduleRetry(): void {

@@ -21,6 +21,9 @@ import type { ModelReply } from './prelude.ts'
 import { SCRIPTS } from './scripts.ts'
 import type { ModelServer, Sender } from './server.ts'
 
+/** The end of the last hold, in the watermark. */
+const HELD_UNTIL = /(?<=^\S{8}(?: \d+){3}) \d{16}$/
+
 /** `RUNS=5000` for many. */
 const RUNS = Number(process.env['RUNS'] ?? 40)
 
@@ -128,7 +131,8 @@ async function settled(call: () => unknown): Promise<unknown> {
 
 /** Times to live are a little shorter than they were said to be. */
 function comparable(reply: unknown, script: string): unknown {
-  if (Buffer.isBuffer(reply)) return reply.toString('latin1')
+  if (Buffer.isBuffer(reply)) return comparable(reply.toString('latin1'), script)
+  if (typeof reply === 'string') return reply.replace(HELD_UNTIL, ' held')
   if (typeof reply === 'number' && (script === 'REMOVE' || script === 'HEADERS')) return coarse(reply)
   return Array.isArray(reply) ? reply.map((one: ModelReply) => comparable(one, script)) : reply
 }
@@ -171,6 +175,9 @@ function timesOf(before: Stamps, after: Stamps): [atFirst: number, later: number
 
 /** A hold is counted from before the birth of an epoch, and nobody knows how long before: what is left of it is known. */
 function inOneForm<T>(key: string, value: T, now: number): unknown {
+  if (key === WATERMARK && typeof value === 'string') {
+    return value.replace(HELD_UNTIL, (until) => ` ${coarse((Number(until) - now) / 1000)}`)
+  }
   if (key !== HOLDS || !Array.isArray(value)) return value
   return value.map(([name, until]: [string, number]) => [name, coarse((until - now) / 1000)])
 }
@@ -178,7 +185,7 @@ function inOneForm<T>(key: string, value: T, now: number): unknown {
 async function dump(key: string, now: number): Promise<unknown> {
   const type = await redis.type(key)
   const pttl = coarse(await redis.pttl(key))
-  if (type === 'string') return [key, (await redis.getBuffer(key))!.toString('latin1'), pttl]
+  if (type === 'string') return [key, inOneForm(key, (await redis.getBuffer(key))!.toString('latin1'), now), pttl]
   if (type === 'hash') return [key, Object.entries(await redis.hgetall(key)), pttl]
   const members = await redis.zrangeBuffer(key, '0', '-1', 'WITHSCORES')
   const pairs = members.flatMap((member, i) => {

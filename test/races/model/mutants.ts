@@ -82,15 +82,18 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/stores/redis/coherence.ts',
     from: `  onSubscribed(): void {
     this.doubt()
+    this.#isSubscribed = true
   }
 
   onLost(): void {
+    this.#isSubscribed = false
     this.#isCaughtUp = false
     this.#doubts++
     this.#options.listener.onDoubt()
   }`,
     to: `  onSubscribed(): void {
     if (this.#doubts === 0) this.doubt()
+    this.#isSubscribed = true
   }
 
   onLost(): void {

@@ -27,11 +27,12 @@ export interface State {
   readonly floor: number
   readonly seq: number
   readonly staleness: number
+  readonly heldUntil: number
 }
 
 export const MAGIC = '\xf7TM\x01'
 const GREATEST_STAMP = 9e15
-export const YOUTH_MS = 500
+export const YOUTH_MS = 2000
 export const MAX_HOLDS = 10_000
 
 /** What a command that reads replies; undefined if nothing is there, or another type of value. */
@@ -67,21 +68,23 @@ export function ended(call: Call, lease: string | undefined, key: string): void 
   tell(call, ['r', id.startsWith(':') ? `k${id}` : id])
 }
 
-export function save({ keyspace, keys }: Call, { epoch, floor, seq, staleness }: State): void {
-  keyspace.set(keys[0]!, `${epoch} ${floor} ${seq} ${staleness}`)
+export function save({ keyspace, keys }: Call, { epoch, floor, seq, staleness, heldUntil }: State): void {
+  keyspace.set(keys[0]!, `${epoch} ${floor} ${seq} ${staleness} ${heldUntil}`)
 }
 
 export function watermark(call: Call): State {
   const { keyspace, keys, args } = call
   const [w, t] = keys as [string, string]
   const text = peekText(call, w) ?? ''
-  const [, epoch, floor, seq, staleness = '0'] = /^(\S+) (\d+) (\d+) (\d+)$/.exec(text) ?? []
+  const pattern = /^(\S+) (\d+) (\d+) (\d+) (\d+)$/
+  const [, epoch, floor, seq, staleness = '0', heldUntil = '0'] = pattern.exec(text) ?? []
+  const kept = { staleness: Number(staleness), heldUntil: Number(heldUntil) }
   const marker = peek(() => keyspace.zscore(t, '!'))
   if (epoch !== undefined && marker !== undefined && marker === Number(floor) && Number(seq) < GREATEST_STAMP) {
-    return { epoch, floor: Number(floor), seq: Number(seq), staleness: Number(staleness) }
+    return { epoch, floor: Number(floor), seq: Number(seq), ...kept }
   }
   const birth = call.now()
-  const born = { epoch: args[0]!.slice(0, 8), floor: birth, seq: birth, staleness: Number(staleness) }
+  const born = { epoch: args[0]!.slice(0, 8), floor: birth, seq: birth, ...kept }
   keyspace.delete(t)
   keyspace.zadd(t, '!', birth)
   save(call, born)
@@ -101,8 +104,15 @@ export function isHardOvertaken(call: Call, seq: number, names: readonly string[
   return ['*', ...names].some((name) => isStampedAfter(call, seq, name))
 }
 
-export function isOnHold({ keyspace, now }: Call, holds: string, names: readonly string[]): boolean {
-  return ['*', ...names].some((name) => (peek(() => keyspace.zscore(holds, name)) ?? 0) > now())
+/** Everything is on hold while the holds are lost. */
+export function isOnHold(
+  { keyspace, now }: Call,
+  { holds, heldUntil }: { readonly holds: string; readonly heldUntil: number },
+  names: readonly string[],
+): boolean {
+  const time = now()
+  if ((peek(() => keyspace.zcard(holds)) ?? 0) === 0) return heldUntil > time
+  return ['*', ...names].some((name) => (peek(() => keyspace.zscore(holds, name)) ?? 0) > time)
 }
 
 export function stampOf(epoch: string, seq: number): string {

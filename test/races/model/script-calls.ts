@@ -136,7 +136,12 @@ const greet = script('GREET', fc.constant(keysOf('m', 'h')), fc.tuple(flag))
 const sync = script(
   'SYNC',
   fc.constant(keysOf()),
-  fc.tuple(fc.constantFrom(...EPOCHS), fc.constantFrom('0', '9000000000000000'), fc.constantFrom('0', '250', '800')),
+  fc.tuple(
+    fc.constantFrom(...EPOCHS),
+    fc.constantFrom('0', '9000000000000000'),
+    fc.constantFrom('0', '250', '800'),
+    fc.constantFrom('', '', 'echo'),
+  ),
 )
 
 /** What others do: evict, overwrite, put a value of another type there. */
@@ -147,7 +152,7 @@ const strange = fc.oneof(
   fc
     .tuple(
       fc.constantFrom(WATERMARK, STAMPS, HOLDS, META, `${ROOT}k:a`, `${ROOT}l:a`),
-      fc.constantFrom('', 'of another program', 'epoch-09 1 9000000000000001 0'),
+      fc.constantFrom('', 'of another program', 'epoch-09 1 9000000000000001 0 0'),
     )
     .map(([key, value]): TrialCall => ({ command: ['SET', key, value], onModel: (it) => it.set(key, value) })),
   fc.constantFrom(`${ROOT}k:b`, `${ROOT}l:b`, WATERMARK).map((key): TrialCall => {

@@ -107,10 +107,10 @@ function fill(call: Call): ModelReply {
 
   const [, leaseEpoch, leaseSeq] = /^(\S+) (\d+)/.exec(lease.slice(10)) ?? []
   const seq = Number(leaseSeq)
-  const { epoch, floor } = watermark(call)
+  const { epoch, floor, heldUntil } = watermark(call)
   if (leaseEpoch !== epoch || seq < floor) return -1
   if (isOvertaken(call, seq, tags)) return -1
-  if (isOnHold(call, holds, tags)) return -1
+  if (isOnHold(call, { holds, heldUntil }, tags)) return -1
 
   const parent = parentKey === undefined ? '' : peekRange(call, parentKey, 35)
   if (entryIdOf(parent) !== parentId) return -2
@@ -182,23 +182,30 @@ function invalidate(call: Call): ModelReply {
   const [, stampsMs, soft, held, ...names] = args as [string, string, string, string, ...string[]]
   const time = call.now()
   if (peek(() => (forgetHolds(keyspace, holds, time), true)) === undefined) keyspace.delete(holds)
-  const { epoch, floor, seq, staleness } = watermark(call)
+  const state = watermark(call)
+  const { epoch, floor, seq, staleness, heldUntil } = state
   const stamped = Math.max(time, seq + 1)
   const holdMs = Number(held)
-  for (const name of names) {
-    keyspace.zadd(t, soft + name, stamped)
-    if (holdMs > 0) hold(keyspace, holds, [name, time + holdMs * 1000])
+  for (const name of names) keyspace.zadd(t, soft + name, stamped)
+  const lastEnd = Math.max(heldUntil, holdMs > 0 ? time + holdMs * 1000 : 0)
+  save(call, { ...state, seq: stamped, heldUntil: lastEnd })
+
+  if (holdMs > 0) {
+    if (heldUntil > time && keyspace.zcard(holds) === 0) keyspace.zadd(holds, '*', heldUntil)
+    for (const name of names) hold(keyspace, holds, [name, time + holdMs * 1000])
+    boundHolds(keyspace, holds, time)
   }
-  if (holdMs > 0) boundHolds(keyspace, holds, time)
 
   const lowest = prune(call, floor, time - Number(stampsMs) * 1000)
-  if (lowest > floor) keyspace.zadd(t, '!', lowest)
-  save(call, { epoch, floor: lowest, seq: stamped, staleness })
+  if (lowest > floor) {
+    keyspace.zadd(t, '!', lowest)
+    save(call, { epoch, floor: lowest, seq: stamped, staleness, heldUntil: lastEnd })
+  }
 
   const facts = [String(seq), String(stamped), String(lowest)]
   tell(call, ['s', args[0]!.slice(8), epoch, ...facts, soft, ...names])
-  const isYoung = time - floor < YOUTH_MS * 1000
-  return [epoch, ...facts, String(isYoung ? Math.max(staleness, YOUTH_MS) : staleness)]
+  const youth = Math.min(Math.ceil((floor - time) / 1000) + YOUTH_MS, YOUTH_MS)
+  return [epoch, ...facts, String(Math.max(staleness, youth))]
 }
 
 /** ZREMRANGEBYSCORE -inf `time`. */
@@ -256,9 +263,10 @@ function greet(call: Call): ModelReply {
 
 function sync(call: Call): ModelReply {
   const { keyspace, keys, args } = call
-  const [, epochKnown, since, allowed] = args as [string, string, string, string]
+  const [, epochKnown, since, allowed, echo] = args as [string, string, string, string, string]
   const state = watermark(call)
   if (Number(allowed) > state.staleness) save(call, { ...state, staleness: Number(allowed) })
+  if (echo !== '') tell(call, ['e', args[0]!.slice(8), echo])
   const isKnown = state.epoch === epochKnown
   const later = keyspace.zrange(keys[1]!).filter(([, score]) => !isKnown || score > Number(since))
   return [`${state.epoch} ${state.floor} ${state.seq}`, ...later.flatMap(([name, score]) => [name, String(score)])]

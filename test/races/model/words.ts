@@ -33,6 +33,7 @@ export function tellReply(reply: ModelReply): string {
 export function tellMessage(message: string): string {
   const [kind, ...facts] = JSON.parse(message) as string[]
   if (kind === 'r') return `that the lease of ${facts[0]!} has ended`
+  if (kind === 'e') return 'its echo'
   const [, ...told] = facts
   if (kind === 'k') return `that ${told.join(', ')} was removed or replaced`
   const [, before, seq, , soft, ...names] = told

@@ -44,7 +44,7 @@ describe('what is lost', () => {
     ['everything', () => server.call('FLUSHALL')],
     ['the marker among the stamps', () => server.call('ZREM', T, '!')],
     ['a marker that was raised: the stamps are older than the watermark', () => server.call('ZADD', T, '1', '!')],
-    ['the floor: the watermark is older than the stamps', () => server.call('SET', W, 'abcdefab 1 1 0')],
+    ['the floor: the watermark is older than the stamps', () => server.call('SET', W, 'abcdefab 1 1 0 0')],
     ['half of the watermark', () => server.call('SETRANGE', W, '4', '\0\0\0\0\0\0\0\0')],
     ['the watermark, for a text of another program', () => server.call('SET', W, 'hello')],
     [

@@ -15,7 +15,7 @@ beforeEach(async () => {
   proxy = await startFaultProxy({ target: server })
   cache = createCache({
     redis: { host: proxy.host, port: proxy.port, socketTimeout: '1s' },
-    cache: { l1: { maxStaleness: '1h' } },
+    cache: { l1: { maxStaleness: '2s' } },
     logger: SILENT,
   })
 })

@@ -172,6 +172,45 @@ describe('after close()', () => {
   })
 })
 
+describe('many of them', () => {
+  const held = (count: number): Undelivered => {
+    const undelivered = new Undelivered({ remove: () => Promise.resolve(), invalidate })
+    for (let n = 1; n <= count; n++) undelivered.addStamps([`t:${n}`], { holdMs: n * 10_000 })
+    return undelivered
+  }
+  let asked: string[]
+  let invalidate: (names: readonly string[]) => Promise<unknown>
+
+  beforeEach(() => void (asked = []))
+
+  test('are sent together: they take one round trip', async () => {
+    let answer: () => void = () => {}
+    const answered = new Promise<void>((resolve) => (answer = resolve))
+    invalidate = (names) => {
+      asked.push(...names)
+      if (asked.length === 20) answer()
+      return answered
+    }
+    const undelivered = held(20)
+    await undelivered.replay()
+    expect(undelivered.isEmpty).toBe(true)
+    await undelivered.close(0)
+  })
+
+  test('are delivered though Redis refuses one of them', async () => {
+    invalidate = (names) => {
+      asked.push(...names)
+      return names.includes('t:1') ? Promise.reject(new RedisReplyError('refused', 'ERR')) : Promise.resolve()
+    }
+    const undelivered = held(3)
+    await undelivered.replay()
+    expect(asked).toEqual(['t:1', 't:2', 't:3'])
+    expect(['t:1', 't:2', 't:3'].map((tag) => undelivered.concerns('k::a', [tag]))).toEqual([true, false, false])
+    expect(undelivered.waiting).toBe(1)
+    await undelivered.close(0)
+  })
+})
+
 test('a full Redis takes invalidations, and no entries', async () => {
   await server.call('CONFIG', 'SET', 'maxmemory', '1mb')
   await whole.invalidateTags('t', { holdFor: '1s' })
@@ -214,6 +253,15 @@ describe.each([false, true])('refused by Redis, with l1: %s', (l1) => {
     await expect.poll(() => whole.get('k'), { timeout: 5000 }).toBeUndefined()
     await whole.set('k', 'new', { tags: ['t'] })
     await expect.poll(() => limited.get('k'), { timeout: 5000 }).toBe('new')
+  })
+
+  test('what an invalidation that was refused names is not there for the other calls either', async () => {
+    await forbid('zadd')
+    await expect(limited.invalidateTags('t')).rejects.toBeInstanceOf(RedisReplyError)
+    expect([await limited.exists('k'), await limited.exists('other')]).toEqual([0, 1])
+    expect(await limited.ttl('k')).toBeUndefined()
+    expect([await limited.expire('k', 100), await limited.expire('other', 100)]).toEqual([false, true])
+    expect([await limited.delete('k'), await limited.delete('other')]).toEqual([0, 1])
   })
 
   test('clear rejects, and this process serves nothing until it is delivered', async () => {

@@ -29,13 +29,6 @@ export interface CoherenceListener {
   onInStep?(): void
 }
 
-/** A memory in front of a store. */
-export interface Tier {
-  onRemoved(ids: readonly string[]): void
-  /** Nothing that is kept may be relied on; with several shards only what `isConcerned` says. */
-  onDoubt(isConcerned?: (id: string) => boolean): void
-}
-
 export interface CoherenceOptions {
   readonly subscriber: ChannelSource
   readonly channel: string

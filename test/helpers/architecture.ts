@@ -41,6 +41,7 @@ export const ROWS: readonly (readonly string[])[] = [
     'memo.ts',
     'key.ts',
     'duration.ts',
+    'option-checks.ts',
     'clock.ts',
     'exceptions.ts',
     'events.ts',

@@ -62,7 +62,7 @@ const REFUSAL = {
   properties: { statusCode: { type: 'integer' }, error: { type: 'string' }, message: { type: 'string' } },
 }
 const FORBIDDEN = { description: 'Not allowed to manage the cache', ...REFUSAL }
-const COUNTERS = ['hits', 'misses', 'staleHits', 'sets', 'deletes', 'loads', 'coalesced']
+const COUNTERS = ['hits', 'misses', 'staleHits', 'sets', 'deletes', 'loads', 'coalesced', 'fences']
 const TOTALS = ['errors', 'evictions', 'invalidations', 'bytesRead', 'bytesWritten', 'hitRate', 'uptime']
 const STATISTICS = {
   type: 'object',

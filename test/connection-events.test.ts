@@ -102,7 +102,7 @@ describe('another server than before', () => {
     await other.close()
     expect([changes[1], heard[1]]).toEqual(Array(2).fill(expect.objectContaining({ anotherServer: true })))
     expect(lines[1]).toMatch(
-      /^tidemark: Redis at \S+ is back after \d+\.\d s; is another server than before, what was stored there before is invalid$/,
+      /^tidemark: Redis at \S+ is back after \d+\.\d s; it is another server than before, so what was stored is invalid$/,
     )
   })
 

@@ -41,6 +41,7 @@ test.each(OUTAGES)(
 )
 
 function changeOf(line: string): string {
-  if (/ is back after \d+\.\d s$/.test(line)) return 'back'
+  if (/ is back after \d+\.\d s(?:; it is another server than before, so what was stored is invalid)?$/.test(line))
+    return 'back'
   return /^tidemark: Redis at \S+ (?:was lost|cannot be reached): /.test(line) ? 'lost' : line
 }

@@ -23,7 +23,7 @@ import {
   describe,
   describeError,
   RateLimitError,
-  RedisConnectionError,
+  CacheException,
   type ConfigurationFault,
 } from '../../exceptions.ts'
 import {
@@ -205,7 +205,7 @@ function limiterOf({ cache: { parts }, name, windows }: RateLimitSpec, route: Ro
 
 function reportOutage({ telemetry }: CacheParts, cause: Error): void {
   const message = `rate limits are counted in memory until Redis serves them again: ${cause.message}`
-  telemetry.report(new RedisConnectionError(message, { cause }))
+  telemetry.report(new CacheException(message, { cause }))
 }
 
 function routeName({ method, url }: Route): string {

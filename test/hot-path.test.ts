@@ -1,6 +1,6 @@
 /**
  * The road of a hit: which of our functions it runs, and how many calls that are. Whoever makes it longer sees it here, and
- * says so by changing test/hot-path.json (`UPDATE_HOT_PATH=1 npx vitest run test/hot-path.test.ts` writes it). A road that
+ * says so by changing test/hot-path.json (`UPDATE_HOT_PATH=1 npx vitest run test/hot-path.test.ts && npm run format` writes it). A road that
  * becomes shorter passes. Nothing is timed.
  */
 import { cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'

@@ -43,8 +43,9 @@ export function hasBody(request: Pick<CacheableRequest, 'header'>): boolean {
 
 /** True for what JSON writes down in one way only. */
 export function isUnambiguous(value: unknown): boolean {
-  if (typeof value === 'number') return Number.isFinite(value)
-  if (typeof value !== 'object' || value === null) return !['bigint', 'function', 'symbol'].includes(typeof value)
+  if (typeof value === 'number') return Number.isFinite(value) && !Object.is(value, -0)
+  if (typeof value !== 'object' || value === null)
+    return typeof value === 'string' || typeof value === 'boolean' || value === null
   if (Array.isArray(value)) return value.every(isUnambiguous)
   const prototype: unknown = Object.getPrototypeOf(value)
   return (prototype === null || prototype === Object.prototype) && Object.values(value).every(isUnambiguous)

@@ -52,6 +52,8 @@ export interface Unsatisfied {
 export type Begun = Hit | Lead | Bypass | Unsatisfied
 
 type LeadResult = Lead['result']
+/** How a lead goes about it; `isBehind`: nobody waits for its answer. */
+type LeadHow = Pick<LeadOptions, 'forward' | 'obstacle' | 'standIn'> & { readonly isBehind?: boolean }
 
 /** Why a request waits for a load that runs elsewhere, and which. */
 interface Waiting {
@@ -174,7 +176,7 @@ export class ResponseCache {
   }
 
   #runBehind(found: Found, context: LoadControl): LeadResult {
-    const how = { forward: 'stale', obstacle: undefined, standIn: () => undefined } as const
+    const how = { forward: 'stale', obstacle: undefined, standIn: () => undefined, isBehind: true } as const
     const lead = this.#lead({ ...found, isAuthorized: false }, context, how)
     found.rerun(lead)
     return lead.result
@@ -236,8 +238,11 @@ export class ResponseCache {
       let isLeading = false
       const run = (context: LoadControl): LeadResult => {
         isLeading = true
-        const standIn = (status: number): Hit | undefined =>
-          this.#standIn(found, { why: forward, outcome: 'failed', status })
+        const standIn = (status: number): Hit | undefined => {
+          const hit = this.#standIn(found, { why: forward, outcome: 'failed', status })
+          if (hit !== undefined) this.#tellFailed(found, `answered ${status}`)
+          return hit
+        }
         const lead = this.#lead(found, context, { forward, obstacle, standIn })
         resolve(lead)
         return lead.result
@@ -278,7 +283,7 @@ export class ResponseCache {
     return standIn ?? this.#load(found, forward)
   }
 
-  #lead(found: Found, context: LoadControl, how: Pick<LeadOptions, 'forward' | 'obstacle' | 'standIn'>): Lead {
+  #lead(found: Found, context: LoadControl, { isBehind = false, ...how }: LeadHow): Lead {
     return new Lead({
       ...how,
       context,
@@ -291,6 +296,7 @@ export class ResponseCache {
       isAuthorized: found.isAuthorized,
       onDrop: (why) => {
         if (why !== 'gone') this.#drops.add(dropId(found), why)
+        if (why === 'failed' && isBehind) this.#tellFailed(found, 'failed')
       },
     })
   }
@@ -328,6 +334,12 @@ export class ResponseCache {
     if (hit === undefined) return undefined
     this.#count('stale', key)
     return { ...hit, forwarded }
+  }
+
+  /** Nobody else hears of a handler that fails while what is stale is the answer. */
+  #tellFailed({ key }: Found, how: string): void {
+    const error = new Error(`the handler of ${this.#policy.pattern} ${how}`)
+    this.#cache.parts.telemetry.reportLoad(error, { key: key.key, namespace: key.namespace })
   }
 
   #count(event: 'hit' | 'stale' | 'miss', { key, namespace }: ResponseKey): void {

@@ -21,8 +21,8 @@ export class ResponseKeys {
   readonly #isMadeOfUrl: boolean
   readonly #route = routes++
   /** Of the last request, for most have the same. */
-  #scheme = ''
-  #host = ''
+  #scheme: string | undefined
+  #host: string | undefined
   #owner = ''
 
   constructor(parts: CacheParts, policy: RoutePolicy) {
@@ -49,7 +49,7 @@ export class ResponseKeys {
     if (this.#scheme !== scheme || this.#host !== host) {
       this.#scheme = scheme
       this.#host = host
-      this.#owner = `${this.#route} ${scheme} ${host}`
+      this.#owner = `${this.#route} ${scheme.length} ${scheme}${host}`
     }
     return this.#owner
   }

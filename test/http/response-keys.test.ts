@@ -59,3 +59,11 @@ test('what is asked for again is the same object, of which nothing is made anew'
   keys.of(makeRequest({ path: '/a', host: 'other' }), '/a')
   expect(keys.of(makeRequest({ path: '/a', search: 'b=1' }), '/a')).toBe(first)
 })
+
+test('an empty scheme and host, before all others, are those of one route alone', () => {
+  const request = makeRequest({ scheme: '', host: '', name: '1' })
+  const [books, users] = ['/books/:id', '/users/:id'].map((pattern) => {
+    return new ResponseKeys(cache.parts, makePolicy({ pattern, isNameComplete: true }))
+  })
+  expect(books!.of(request, '1').id).not.toBe(users!.of(request, '1').id)
+})

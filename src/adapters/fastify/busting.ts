@@ -46,18 +46,26 @@ export function bustingHooks(spec: CacheSpec<CacheBustingRouteOptions>): Busting
 function busting({ cache, options }: CacheSpec<CacheBustingRouteOptions>) {
   return async (request: FastifyRequest): Promise<void> => {
     progress.set(request, 'busted')
-    const { namespace } = options
-    const keys = namesFor(options.keys, request)
-    const tags = namesFor(options.tags, request)
-    // Both are tried even if one fails: the less remains stale the better.
-    const outcomes = await Promise.allSettled([cache.delete(keys, { namespace }), cache.invalidateTags(tags)])
-    for (const outcome of outcomes) {
-      if (outcome.status === 'fulfilled') continue
-      const error: unknown = outcome.reason
-      const what = { err: error, keys, tags, namespace: namespace ?? cache.ownNamespace }
-      request.log.error(what, undeliveredText(error, what.namespace, cache))
-      rethrow(error, cache)
+    const { namespace = cache.ownNamespace } = options
+    const named: Partial<Record<'keys' | 'tags', readonly string[]>> = {}
+    const by = async (
+      what: 'keys' | 'tags',
+      deliver: (names: readonly string[]) => Promise<unknown>,
+    ): Promise<void> => {
+      const names = namesFor(options[what], request)
+      named[what] = names
+      await deliver(names)
     }
+    // Both are tried even if one fails, or cannot say its names: the less remains stale the better.
+    const outcomes = await Promise.allSettled([
+      by('keys', (keys) => cache.delete(keys, { namespace })),
+      by('tags', (tags) => cache.invalidateTags(tags)),
+    ])
+    const faults = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []))
+    if (faults.length === 0) return
+    const [err] = faults
+    request.log.error({ err, ...named, namespace }, undeliveredText(err, namespace, cache))
+    for (const fault of faults) rethrow(fault, cache)
   }
 }
 

@@ -12,6 +12,7 @@ import { undeliveredText } from './busting.ts'
 import { RequestView, statusOf } from './exchange.ts'
 import { pin } from './pinned-hooks.ts'
 import type { CacheRouteOptions, CacheSpec } from './route-options.ts'
+import { ours } from './shielding.ts'
 
 /** By server, because an application and its encapsulated parts share one; then by URL. */
 const cachedRoutes = new WeakMap<object, Map<string, CacheSpec<CacheRouteOptions>[]>>()
@@ -36,10 +37,10 @@ export function invalidateBeside(server: object, route: RouteOptions): void {
 }
 
 function invalidating(cached: () => Cached): onSendHookHandler {
-  return function invalidate(request, reply, ...[payload, done]) {
+  return ours(function invalidate(request, reply, ...[payload, done]) {
     if (!isUnsafe(request.method) || statusOf(reply, payload) >= 400) return done(null, payload)
     deliver(namesOf(request, reply, cached()), request).then(() => done(null, payload), done)
-  }
+  })
 }
 
 function cachedBeside(server: object, url: string): Cached {

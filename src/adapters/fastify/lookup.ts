@@ -21,7 +21,7 @@ import { compressing } from './compression.ts'
 import { applyAnswer, applyBypass, applyVerdict, RequestView, weakenEncoded } from './exchange.ts'
 import { refreshOf, rerun } from './refresh.ts'
 import type { CacheRouteOptions, CacheSpec } from './route-options.ts'
-import { Onlookers } from './shielding.ts'
+import { Onlookers, ours } from './shielding.ts'
 import { mayGoStraight, sendStraight } from './straight.ts'
 
 /** What the hooks on the way out have to know of a reply: what its handler's answer is captured by, or a hit. */
@@ -128,6 +128,8 @@ class Lookup {
 
   begin(visit: Visit): void {
     const { request, view, reply, done } = visit
+    // A plugin may have wrapped this hook in another function, and so it runs twice: it must not wait for itself.
+    if (isCapture(reply[CAPTURE])) return done()
     try {
       const lead = refreshOf(this.#responses, request, view)
       if (lead === 'another') return void reply.code(503).send()
@@ -170,7 +172,10 @@ class Lookup {
   }
 
   #send({ request, reply }: Visit, hit: Hit, answer: Answer): void {
-    if (!this.#onlookers.areThere(request) && mayGoStraight(reply, answer)) sendStraight(reply, hit, answer)
+    // Its time was over before the store answered.
+    if (reply.sent) return
+    const isUnseen = !this.#onlookers.areThere(request) && !this.#onlookers.seeReplies(request)
+    if (isUnseen && mayGoStraight(reply, answer)) sendStraight(reply, hit, answer)
     else send(reply, hit, answer)
   }
 
@@ -213,7 +218,7 @@ export function giveUpLead(reply: FastifyReply): void {
 }
 
 /** The first onSend hook of a cached route. */
-export const capturing: onSendHookHandler = function capture(_request, reply, ...[payload, done]) {
+export const capturing: onSendHookHandler = ours(function capture(_request, reply, ...[payload, done]) {
   const captured = reply[CAPTURE]
   if (!isCapture(captured)) {
     if (captured === 'untyped') reply.removeHeader('content-type')
@@ -222,10 +227,10 @@ export const capturing: onSendHookHandler = function capture(_request, reply, ..
   const captive = capturePayload(captured, reply, payload)
   if (captive instanceof Promise) captive.then((later) => done(null, later), done)
   else done(null, captive)
-}
+})
 
 /** The last onSend hook of a cached route. */
-export const sealing: onSendHookHandler = function seal(_request, reply, ...[payload, done]) {
+export const sealing: onSendHookHandler = ours(function seal(_request, reply, ...[payload, done]) {
   const captured = reply[CAPTURE]
   const sealed = isCapture(captured) ? sealCapture(captured, reply, payload) : payload
   // It was meant for this cache (RFC 9213 §2.1), also if that had no part in the answer.
@@ -239,7 +244,7 @@ export const sealing: onSendHookHandler = function seal(_request, reply, ...[pay
     return done(null, null)
   }
   done(null, payload)
-}
+})
 
 function isCapture(captured: Capture | Sent): captured is Capture {
   return typeof captured === 'object' && captured !== null

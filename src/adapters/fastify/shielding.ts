@@ -5,25 +5,36 @@
  * for instance: one client would be sent what was meant for another. Where there are such hooks they get a copy; where
  * there are none, which is known from the first hit on, nothing is copied.
  */
-import type { FastifyRequest } from 'fastify'
+import type { FastifyRequest, onSendHookHandler } from 'fastify'
 import type { Answer } from '../../http/answer.ts'
 import type { MaybePromise } from '../../stores/store.ts'
 
-/** Hooks that leave bodies alone, by the names that Fastify gives them when it binds them: ours, and its own for HEAD. */
-const HARMLESS: ReadonlySet<string> = new Set([
-  'bound capture',
-  'bound seal',
-  'bound invalidate',
-  'bound headRouteOnSendHandler',
-])
+/** No other hook is called so by accident. Fastify binds hooks, so that they cannot be known by themselves. */
+const OURS = 'tidemark '
+
+/** Fastify's own, of the HEAD routes that it makes. */
+const HEAD_HOOK = 'headRouteOnSendHandler'
+
+/** A hook that leaves bodies alone. */
+export function ours<Hook extends onSendHookHandler>(hook: Hook): Hook {
+  return Object.defineProperty(hook, 'name', { value: `${OURS}${hook.name}` })
+}
 
 /** Whether a route's answers are shown to hooks of others; told from the first hit on. */
 export class Onlookers {
   #areThere: boolean | undefined
+  #seeReplies: boolean | undefined
 
+  /** They are shown payloads. */
   areThere(request: FastifyRequest): boolean {
     this.#areThere ??= isSeenByOthers(request)
     return this.#areThere
+  }
+
+  /** They are shown replies afterwards, or when time is over. */
+  seeReplies(request: FastifyRequest): boolean {
+    this.#seeReplies ??= hooksOf(request, 'onResponse') !== null || hooksOf(request, 'onTimeout') !== null
+    return this.#seeReplies
   }
 
   /** The answer as they may be shown it. */
@@ -39,14 +50,20 @@ function copied(answer: Answer): Answer {
 
 /**
  * Hooks of the application itself are in no list that a plugin may read, so this looks where Fastify keeps those of a
- * route; if it is no longer there, there may be some.
+ * route; `null` is none, and undefined if that is no longer there: there may be some.
  */
-function isSeenByOthers(request: FastifyRequest): boolean {
+function hooksOf(request: FastifyRequest, kind: 'onSend' | 'onResponse' | 'onTimeout'): unknown {
   const place = Object.getOwnPropertySymbols(request).find(({ description }) => description === 'fastify.context')
-  const context = place && (request as unknown as Readonly<Record<symbol, { readonly onSend?: unknown } | null>>)[place]
-  const hooks = context?.onSend
+  const context =
+    place && (request as unknown as Readonly<Record<symbol, Readonly<Record<string, unknown>> | null>>)[place]
+  return context?.[kind]
+}
+
+function isSeenByOthers(request: FastifyRequest): boolean {
+  const hooks = hooksOf(request, 'onSend')
   if (!Array.isArray(hooks)) return true
-  const names = hooks.map((hook: { readonly name: string }) => hook.name)
-  // One of each: somebody else may have thought of the same name.
-  return names.length > new Set(names.filter((name) => HARMLESS.has(name))).size
+  const isHead = request.routeOptions.method === 'HEAD'
+  return hooks.some(({ name }: { readonly name: string }) => {
+    return !name.startsWith(`bound ${OURS}`) && !(isHead && name === `bound ${HEAD_HOOK}`)
+  })
 }

@@ -1,9 +1,8 @@
 /**
  * The shortest way out for a hit: from here to Node's response, past what Fastify does for replies in general.
  *
- * Only where nobody can tell the difference: no hook of anybody else is shown the answer, no header field was set before,
- * and the answer is a whole body, or none, that depends on no coding. Hooks for `onResponse`, logs and timeouts are
- * Fastify's business as before.
+ * Only where nobody can tell the difference: no hook of anybody else is shown the answer or the reply, no header field
+ * was set before, nobody has patched the response, and the answer is a whole body, or none, that depends on no coding.
  */
 import type { FastifyReply } from 'fastify'
 import type { Answer } from '../../http/answer.ts'
@@ -21,6 +20,8 @@ export function mayGoStraight(reply: FastifyReply, { status, body, variesByEncod
   const { method, httpVersionMajor } = reply.request.raw
   if (method !== 'GET' || httpVersionMajor !== 1 || variesByEncoding) return false
   if (status !== 304 && (body === undefined || body.length === 0)) return false
+  // Middleware of Express patches it, to be told when the head goes out.
+  if (Object.hasOwn(reply.raw, 'writeHead')) return false
   return isEmpty(reply.getHeaders())
 }
 
@@ -28,8 +29,9 @@ export function sendStraight(reply: FastifyReply, hit: Hit, { status, headers, b
   const { xCache, cacheStatus } = hitVerdict(hit)
   const list = [...listOf(headers), 'age', `${hit.ageSeconds}`, 'x-cache', xCache, 'cache-status', cacheStatus]
   if (body !== undefined) list.push('content-length', `${body.length}`)
-  reply.hijack()
+  // First what may throw: afterwards an error would be nobody's.
   reply.raw.writeHead(status, list)
+  reply.hijack()
   reply.raw.end(body)
 }
 

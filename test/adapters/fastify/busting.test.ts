@@ -130,6 +130,18 @@ describe.each(STORES)('on %s', (kind) => {
     }
   })
 
+  test('keys that cannot be told keep no tag from being invalidated', async () => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    await cache.set('tagged', 1, { tags: ['t'] })
+    const keys = (): string[] => {
+      throw new Error('no names today')
+    }
+    app.post('/', cacheBusting(cache, { keys, tags: 't' }), () => 'changed')
+    expect((await app.inject({ method: 'POST', url: '/' })).statusCode).toBe(500)
+    expect(await cache.get('tagged')).toBeUndefined()
+  })
+
   test('as plain route config, and beside a cache of the same route', async () => {
     const cache = caches.create()
     const app = makeCachedApp(cache)

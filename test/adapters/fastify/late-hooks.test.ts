@@ -191,3 +191,22 @@ test('where no other hook sees them, stored bytes are sent without a copy', asyn
     expect(sent[0] === sent[1]).toBe(isSame)
   }
 })
+
+test('a plugin that wraps the hooks of routes does not make a request wait for itself', async () => {
+  const cache = inMemory()
+  const app = makeCachedApp(cache)
+  app.addHook('onRoute', (route) => {
+    const wrap = (hooks: unknown): unknown =>
+      Array.isArray(hooks)
+        ? hooks.map((hook: (...args: unknown[]) => unknown) => {
+            return function wrapped(this: unknown, ...args: unknown[]) {
+              return hook.apply(this, args)
+            }
+          })
+        : hooks
+    Object.assign(route, { preHandler: wrap(route.preHandler), onSend: wrap(route.onSend) })
+  })
+  let runs = 0
+  app.get('/', cached(cache, { ttl: 60 }), async () => `run ${++runs}`)
+  expect(await inTurn(app, ['/', '/'])).toEqual(['MISS run 1', 'HIT run 1'])
+})

@@ -299,6 +299,33 @@ describe('where routes stand', () => {
     expect(await inTurn(apps[1]!, ['/'])).toEqual(['HIT two'])
   })
 
+  test('so are routes that differ in constraints of any kind, and what cannot be told apart is refused', async () => {
+    const cache = inMemory()
+    const tenant = {
+      name: 'tenant',
+      storage: () => {
+        const handlers = new Map<string, never>()
+        return {
+          get: (value: unknown) => handlers.get(JSON.stringify(value)) ?? null,
+          set: (value: unknown, handler: unknown) => void handlers.set(JSON.stringify(value), handler as never),
+        }
+      },
+      deriveConstraint: (request: { headers: Record<string, unknown> }) => ({ id: request.headers['x-tenant'] }),
+      mustMatchWhenDerived: true,
+      validate: () => true,
+    }
+    const app = makeCachedApp(cache, { constraints: { tenant: tenant as never } })
+    for (const id of ['a', 'b']) {
+      app.get('/x', { ...cached(cache, { ttl: 60 }), constraints: { tenant: { id } } }, () => `tenant ${id}`)
+    }
+    for (const id of ['a', 'b']) {
+      expect((await app.inject({ url: '/x', headers: { 'x-tenant': id } })).body).toBe(`tenant ${id}`)
+    }
+    const other = makeCachedApp(inMemory(), { constraints: { tenant: tenant as never } })
+    const odd = { ...cached(other.cache, { ttl: 60 }), constraints: { tenant: new Date(0) } }
+    expect(() => other.get('/x', odd, () => 1)).toThrow('constraints.tenant: expected a string, a RegExp or plain data')
+  })
+
   test('two routes of one URL that differ in a constraint', async () => {
     const cache = inMemory()
     const app = makeCachedApp(cache)

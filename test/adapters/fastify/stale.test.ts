@@ -276,6 +276,23 @@ describe.each(STORES)('on %s', (kind) => {
   })
 
   describe('grace', () => {
+    test.each([
+      ['grace', { grace: 30 }, 'the handler of / answered 503'],
+      ['swr', { swr: 30 }, 'the handler of / failed'],
+    ] as const)('%s: a handler that fails is told of: nobody else hears of it', async (_, options, message) => {
+      const { app, cache, clock, add, fill } = start()
+      const told: string[] = []
+      cache.on('error', ({ error, key }) => void told.push(`${String(key)}: ${(error as Error).message}`))
+      let isWell = true
+      add('/', options, (_request, reply) => (isWell ? 'well' : reply.code(503).send('no')))
+      await fill('/')
+      isWell = false
+      clock.advance(61)
+      expect(summary(await get(app, '/'))).toBe('STALE well')
+      await expect.poll(() => told).toEqual([`/: ${message}`])
+      expect(cache.getStatistics().errors).toBe(1)
+    })
+
     const fails: readonly (readonly [string, Handler])[] = [
       ['throws', () => Promise.reject(new Error('out of order'))],
       [

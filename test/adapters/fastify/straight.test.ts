@@ -151,3 +151,42 @@ test('a request is logged when it is answered', async () => {
   expect(lines.map(({ msg }) => msg)).toEqual(['incoming request', 'request completed'])
   expect(lines[1]!.res!.statusCode).toBe(200)
 })
+
+test('middleware that patches the response to be told of its head is', async () => {
+  const app = await start((it) => {
+    it.addHook('onRequest', (_request, reply, done) => {
+      const { raw } = reply
+      const writeHead = raw.writeHead.bind(raw)
+      Object.assign(raw, {
+        writeHead: (status: number, headers: http.OutgoingHttpHeaders) => {
+          if (Array.isArray(headers)) throw new TypeError('expected an object, as Fastify gives')
+          return writeHead(status, { ...headers, 'x-time': '1' })
+        },
+      })
+      done()
+    })
+  })
+  await ask(app, '/json')
+  expect((await ask(app, '/json')).fields).toEqual(expect.arrayContaining(['x-cache: HIT', 'x-time: 1']))
+})
+
+test.each(['invalidate', 'capture', 'seal', 'headRouteOnSendHandler'])(
+  'a hook of somebody else that is called %s sees every hit',
+  async (name) => {
+    let seen = 0
+    const hook = async (): Promise<void> => void seen++
+    Object.defineProperty(hook, 'name', { value: name })
+    const app = await start((it) => void it.addHook('onSend', hook))
+    for (let i = 0; i < 3; i++) await ask(app, '/json')
+    expect(seen).toBe(3)
+  },
+)
+
+test('onResponse finds the header fields in the reply', async () => {
+  const told: unknown[] = []
+  const app = await start((it) => {
+    it.addHook('onResponse', async (_request, reply) => void told.push(reply.getHeader('x-cache')))
+  })
+  for (let i = 0; i < 2; i++) await ask(app, '/json')
+  expect(told).toEqual(['MISS', 'HIT'])
+})

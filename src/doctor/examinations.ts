@@ -67,6 +67,10 @@ export function examineMemory(info: Info): Finding[] {
     return [{ check, level: 'warning', found, remedy: 'set maxmemory, or Redis grows until the machine ends it' }]
   }
   const found = `${mebibytes(used)} of ${mebibytes(limit)} used`
+  if (used >= limit && policy === 'noeviction') {
+    const remedy = 'raise maxmemory, or let it make room: maxmemory-policy volatile-lru'
+    return [{ check, level: 'problem', found: `full: ${found}`, remedy }, examineEviction(policy, used / limit)]
+  }
   return [{ check, level: 'ok', found }, examineEviction(policy, used / limit)]
 }
 

@@ -37,6 +37,9 @@ return refused
 /** Before Redis 7 there is none, which is no fault of the user's rights. */
 const NO_MESSAGES = /^SPUBLISH: .*unknown/i
 
+/** It refuses what takes room, and no user. */
+const OUT_OF_MEMORY = /\bOOM\b/
+
 /** Where a server may be asked to put something. */
 export interface Place {
   readonly keyPrefix: string
@@ -70,6 +73,9 @@ export async function examineRights(
     const remedy =
       'Redis 7, and SPUBLISH not renamed: without messages of slots cache.l1 serves nothing and waiters poll'
     return { check, level: 'warning', found: 'there is no SPUBLISH', remedy }
+  }
+  if (refused.some((one) => OUT_OF_MEMORY.test(one))) {
+    return { check, level: 'warning', found: 'not examined: Redis is full', remedy: 'make room, and examine it again' }
   }
   const remedy = 'allow them to this user on keys and channels of the prefix (docs/redis.md has the whole line)'
   return { check, level: 'problem', found: refused.join('; '), remedy }

@@ -117,6 +117,19 @@ test('a server that is nearly full, and evicts nothing', async () => {
   await configure('maxmemory', '0')
 })
 
+test('a server that is full is no matter of rights', async () => {
+  await configure('maxmemory-policy', 'noeviction')
+  await configure('maxmemory', '1mb')
+  const { memory, rights } = await examine({ redis: { url: server.url } })
+  await configure('maxmemory', '0')
+  expect(memory).toMatchObject({
+    level: 'problem',
+    found: expect.stringContaining('full'),
+    remedy: expect.stringContaining('maxmemory'),
+  })
+  expect(rights).toMatchObject({ level: 'warning', found: 'not examined: Redis is full' })
+})
+
 test('a dump that failed, after which Redis refuses writes', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'tidemark-dump-'))
   const dumping = await startRedis({ args: ['--enable-protected-configs', 'yes'] })

@@ -56,7 +56,7 @@ edit it. How it was measured, and what follows, is in the [findings](../bench/fi
 - *Limit*, in italics, is the least that the same framework or client can do by hand. More than 1 is better than that.
 - *CPU µs* is what one operation takes of the measured process; it is steadier than operations per second.
 - *Loop delay* is how late a timer of the measured process fired (\`monitorEventLoopDelay\`, less its own step of 1 ms).
-- Other caches are as [bench/peers](../bench/peers) configures them.`
+- Other caches are as \`bench/peers/measured.mjs\` in the repository configures them.`
 
 function sectionOf({ suite, at, machine, rounds, benchmarks }) {
   const [title, about] = SUITES[suite]

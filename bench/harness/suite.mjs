@@ -3,7 +3,7 @@
  *
  * - `--short`: sees within seconds that each still runs and answers right; its times mean nothing.
  * - `--quick`: shorter, and without other caches: enough to see that a ratio has moved.
- * - `--rounds <n>`, `--slot <ms>`: how often, and for how long each time; by default 5 times 0.8 seconds. On a machine
+ * - `--rounds <n>`, `--slot <ms>`: how often, and for how long each time; by default 5 times 0.6 seconds. On a machine
  *   that others use, many short slots say more than a few long ones: what disturbs one contestant then disturbs its limit.
  * - `--results <folder>`: where the JSON goes, by default bench/results, and nowhere for the short form.
  */
@@ -18,7 +18,7 @@ import { runRounds } from './rounds.mjs'
 /** Where the results of the repository are. */
 export const RESULTS = fileURLToPath(new URL('../results', import.meta.url))
 
-const FULL = { isShort: false, isQuick: false, rounds: 5, slotMs: 800, repetitions: 1 }
+const FULL = { isShort: false, isQuick: false, rounds: 5, slotMs: 600, repetitions: 1 }
 const QUICK = { isShort: false, isQuick: true, rounds: 3, slotMs: 200, repetitions: 1 }
 const SHORT = { isShort: true, isQuick: false, rounds: 1, slotMs: 30, repetitions: 0 }
 
@@ -56,6 +56,8 @@ export class Suite {
   async run(name, contestants, { pids = [], facts = {} } = {}) {
     const { rounds, slotMs, repetitions } = this.form
     const taking = contestants.filter((it) => this.takes(it))
+    const seconds = Math.ceil((taking.length * (rounds + 1) * slotMs) / 1000)
+    console.log(`\n... ${name}: ${taking.length} contestants, ${seconds} s or more`)
     const options = { contestants: taking, rounds, slotMs, repetitions, pids: [process.pid, ...pids] }
     const samples = await runRounds(options)
     const result = { ...summarize(name, taking, samples), slotMs, ...facts }

@@ -26,7 +26,6 @@ export const ROWS: readonly (readonly string[])[] = [
   ['loading.ts', 'debug-log.ts'],
   ['load-request.ts', 'joining.ts'],
   ['flight.ts', 'loaded.ts', 'telemetry.ts', 'options.ts', 'config/'],
-  ['option-checks.ts'],
   ['statistics.ts'],
   // 3 stores
   ['stores/tiered.ts'],

@@ -1,36 +1,40 @@
 /** What clients send to a server, command by command, without what scripts call there. */
-import { Redis } from 'ioredis'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { createInterface } from 'node:readline'
 import * as scripts from '../../src/stores/redis/scripts.ts'
 import type { RedisServer } from './redis.ts'
 
 const SCRIPT_NAMES = new Map(Object.entries(scripts).map(([name, { sha }]) => [sha, name]))
 
+/** `+1700000000.000001 [0 127.0.0.1:50000] "ECHO" "text"`; what a script calls comes from `lua`. */
+const LINE = /^\+[\d.]+ \[\d+ (\S+)\] (.*)$/
+const ARGUMENT = /"((?:[^"\\]|\\.)*)"/g
+
 export class Wire {
   readonly #server: RedisServer
-  readonly #monitor: Redis
+  readonly #monitor: Socket
   readonly #seen: string[][] = []
+  readonly #awaited = new Map<string, () => void>()
   #marks = 0
 
-  private constructor(server: RedisServer, monitor: Redis) {
+  private constructor(server: RedisServer, monitor: Socket) {
     this.#server = server
     this.#monitor = monitor
-    monitor.on('monitor', (_time: string, args: string[], source: string) => {
-      if (source !== 'lua') this.#seen.push(args)
-    })
+    createInterface(monitor).on('line', (line) => this.#onLine(line))
   }
 
-  /** Watches a server until `close()`. */
+  /**
+   * Watches a server until `close()`. By a socket of its own: a client that is switched to MONITOR while there is traffic
+   * takes what it is told for replies.
+   */
   static async tap(server: RedisServer): Promise<Wire> {
-    const client = new Redis({
-      host: server.host,
-      port: server.port,
-      protocol: 2,
-      lazyConnect: true,
-      disableClientInfo: true,
-    })
-    const monitor = await client.monitor()
-    client.disconnect()
-    return new Wire(server, monitor)
+    const monitor = connect(server.port, server.host)
+    await once(monitor, 'connect')
+    const wire = new Wire(server, monitor)
+    monitor.write('MONITOR\r\n')
+    await wire.#catchUp()
+    return wire
   }
 
   /** The commands sent while `action` ran, in capitals; a script by its own name: `['MGET', 'EVALSHA ACQUIRE']`. */
@@ -43,23 +47,27 @@ export class Wire {
   }
 
   close(): void {
-    this.#monitor.disconnect()
+    this.#monitor.destroy()
+  }
+
+  #onLine(line: string): void {
+    const [, source, words = ''] = LINE.exec(line) ?? []
+    if (source === undefined || source === 'lua') return
+    const args = Array.from(words.matchAll(ARGUMENT), ([, word = '']) => word)
+    const told = this.#awaited.get(args[1] ?? '')
+    if (told === undefined) this.#seen.push(args)
+    else told()
   }
 
   /** The monitor tells in the order of execution: when it has told of this, it has told of all before. */
   async #catchUp(): Promise<void> {
     const mark = `mark ${this.#marks++}`
-    const seen = new Promise<void>((resolve) => {
-      const onMonitor = (_time: string, args: string[]): void => {
-        if (args[1] !== mark) return
-        this.#monitor.off('monitor', onMonitor)
-        this.#seen.pop()
-        resolve()
-      }
-      this.#monitor.on('monitor', onMonitor)
-    })
+    const seen = new Promise<void>((resolve) => this.#awaited.set(mark, resolve))
+    // Until MONITOR has been taken nothing is told.
+    const again = setInterval(() => void this.#server.call('ECHO', mark), 50)
     await this.#server.call('ECHO', mark)
     await seen
+    clearInterval(again)
   }
 }
 

@@ -8,12 +8,13 @@
 import type { Clock } from './clock.ts'
 import { within } from './deadline.ts'
 import { freshness, stamped, type Entry, type EntryDraft, type Freshness } from './entry.ts'
-import { LoadTimeoutError } from './exceptions.ts'
 import { Flight, Flights, type Patience } from './flight.ts'
+import { jittered } from './jitter.ts'
 import { awaitedOf, type Led, type Outcome } from './joining.ts'
 import type { LoadControl, LoadRequest } from './load-request.ts'
 import { loadedFrom, valueOf, type Loaded } from './loaded.ts'
 import { contextOf, draftOf, newLoad, noteDraft, type Load } from './loading.ts'
+import { patienceBehind, patienceOf, patienceWith, WAITED_OUT } from './patience.ts'
 import type { Acquired, Lease, MaybePromise, Store, Verdict, Watch } from './stores/store.ts'
 import type { About, Telemetry } from './telemetry.ts'
 
@@ -46,9 +47,6 @@ const LAST_PAUSE_MS = 100
 /** A load that takes longer is not renewed any more: it may as well never end. */
 const LONGEST_LOAD_MS = 600_000
 
-/** Told to those who have waited for another's load as long as one may. */
-const WAITED_OUT = new LoadTimeoutError('waited long enough')
-
 export class Loads {
   readonly #options: LoadsOptions
   readonly #refreshing = new Set<string>()
@@ -72,15 +70,10 @@ export class Loads {
 
   /** Loads, or waits for whoever does; a stale copy in its grace answers if that fails or is late. */
   async load(request: LoadRequest): Promise<Loaded> {
-    const { key, namespace, found, signal, softTimeoutMs = Infinity, hardTimeoutMs = Infinity } = request
-    const stale = found !== undefined && this.#freshness(found) !== 'expired' ? found : undefined
-    const timeoutMs = stale === undefined ? hardTimeoutMs : Math.min(softTimeoutMs, hardTimeoutMs)
-    const late = (): Error => {
-      return new LoadTimeoutError(`no result for ${JSON.stringify(key)} within ${timeoutMs} ms`, { key, namespace })
-    }
+    const { key, namespace, signal } = request
+    const stale = this.#staleOf(request)
     try {
-      const until = performance.now() + timeoutMs
-      return await this.#ask(request, { signal, until, late, mayGoOn: stale !== undefined })
+      return await this.#ask(request, patienceOf(request, stale !== undefined))
     } catch (error) {
       if (stale === undefined || signal?.aborted === true) throw error
       this.#options.telemetry.reportLoad(error, { key, namespace })
@@ -97,24 +90,13 @@ export class Loads {
       const claim = await this.#claim(request, 0)
       if (typeof claim !== 'object' || !('token' in claim)) return
       const flight = this.#take(request, claim)
-      await flight.wait(flight.outcome, this.#refreshPatience(request))
+      await flight.wait(flight.outcome, patienceBehind(request, this.#options.waitMs))
     } catch (error) {
       // The stale entry stays where it is, and the next caller tries again.
       this.#options.telemetry.reportLoad(error, { key, namespace })
     } finally {
       this.#refreshing.delete(id)
     }
-  }
-
-  /**
-   * A refresh that hangs is given up, so that another caller's may follow: it is abandoned, and the next heartbeat gives
-   * its lease back. Twice as long as the last load took it may always take, or what loads slowly would never be refreshed.
-   */
-  #refreshPatience({ key, namespace, found }: LoadRequest): Patience {
-    const ms = Math.max(this.#options.waitMs, 2 * (found?.loadMs ?? 0))
-    const late = (): Error =>
-      new LoadTimeoutError(`no refresh of ${JSON.stringify(key)} within ${ms} ms`, { key, namespace })
-    return { signal: undefined, until: performance.now() + ms, late, mayGoOn: false, isBehind: true }
   }
 
   async #ask(request: LoadRequest, patience: Patience): Promise<Loaded> {
@@ -132,10 +114,12 @@ export class Loads {
       }
       this.#options.telemetry.counters.of(request.namespace).coalesced++
       const awaited = awaitedOf(joined, askedAt, isCutOff)
-      const outcome = await joined.wait(awaited, this.#bounded(patience, joined)).catch((error: unknown) => {
-        if (error !== WAITED_OUT) throw error
-        return 'waited out' as const
-      })
+      const outcome = await joined
+        .wait(awaited, patienceWith(joined, patience, this.#options.waitMs))
+        .catch((error: unknown) => {
+          if (error !== WAITED_OUT) throw error
+          return 'waited out' as const
+        })
       if (outcome === 'waited out') {
         // Of all who have waited so long, one loads beside the lease, and the others join that.
         this.flights.close(request.id, joined)
@@ -152,13 +136,6 @@ export class Loads {
       isCutOff = found === 'cut off'
       if (typeof found === 'object' && this.#freshness(found) === 'fresh') return loadedFrom(found, 'hit')
     }
-  }
-
-  /** Nobody waits for another's load longer than `waitMs`; before it begins, its leader may wait as long for the lease. */
-  #bounded(patience: Patience, joined: Flight<Led, Outcome>): Patience {
-    const { waitMs } = this.#options
-    const until = performance.now() + (joined.phase === 'claiming' ? 2 * waitMs : waitMs)
-    return until < patience.until ? { ...patience, until, late: () => WAITED_OUT } : patience
   }
 
   #joinable(request: LoadRequest): Flight<Led, Outcome> | undefined {
@@ -222,7 +199,7 @@ export class Loads {
         if (performance.now() + pauseMs > until) return 'busy'
         // From the first refusal on, so that an end between two questions is not missed.
         watch ??= this.#options.store.watch(request.id)
-        await watch.ended(pauseMs * (0.5 + Math.random() / 2))
+        await watch.ended(jittered(pauseMs))
         flight?.signal.throwIfAborted()
         pauseMs = Math.min(2 * pauseMs, LAST_PAUSE_MS)
       }
@@ -275,10 +252,13 @@ export class Loads {
     }
   }
 
+  /** What was found, if it may yet be served should the load fail or be late. */
+  #staleOf({ found }: LoadRequest): Entry | undefined {
+    return found !== undefined && this.#freshness(found) !== 'expired' ? found : undefined
+  }
+
   #context(request: LoadRequest, flight: Flight<Led, Outcome>, load: Load): LoadControl {
-    const { found } = request
-    const stale = found !== undefined && this.#freshness(found) !== 'expired' ? found : undefined
-    return contextOf(request, load, { flight, stale, maxTtlMs: this.#options.maxTtlMs })
+    return contextOf(request, load, { flight, stale: this.#staleOf(request), maxTtlMs: this.#options.maxTtlMs })
   }
 
   /** Hands what was loaded to the leader, and sends it on its way into the store. */

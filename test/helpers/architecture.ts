@@ -23,7 +23,7 @@ export const ROWS: readonly (readonly string[])[] = [
   ['cache-manager.ts'],
   ['cache-parts.ts'],
   ['load.ts', 'fill-token.ts'],
-  ['loading.ts', 'debug-log.ts'],
+  ['loading.ts', 'patience.ts', 'debug-log.ts'],
   ['load-request.ts', 'joining.ts'],
   ['flight.ts', 'loaded.ts', 'telemetry.ts', 'options.ts', 'config/'],
   ['statistics.ts'],
@@ -37,6 +37,7 @@ export const ROWS: readonly (readonly string[])[] = [
   [
     'entry.ts',
     'entry-ids.ts',
+    'jitter.ts',
     'memo.ts',
     'key.ts',
     'duration.ts',

@@ -12,7 +12,7 @@ import { RedisConnectionError } from '../../exceptions.ts'
 import type { Breaker } from '../store.ts'
 import type { ClusterPlace } from './cluster-client.ts'
 import { RedisConnection, type ConnectionBehaviour } from './connection.ts'
-import { jittered } from './jitter.ts'
+import { jittered } from '../../jitter.ts'
 import { nameOf, readSlots, SLOTS, type Address, type SlotRange } from './slots.ts'
 
 /** Of the nodes one that answers is enough. */

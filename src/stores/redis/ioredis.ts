@@ -9,7 +9,7 @@ import type { Socket } from 'node:net'
 import { Redis, type RedisOptions } from 'ioredis'
 import type { Argument, PortListener, RedisPort, Reply, ServerOptions, SubscriberPort } from './client.ts'
 import { listenTo } from './client-events.ts'
-import { jittered } from './jitter.ts'
+import { jittered } from '../../jitter.ts'
 
 const RETRY_FIRST_MS = 50
 /** Whoever waits for the next attempt does so for no longer: hits are back soon after Redis is. */

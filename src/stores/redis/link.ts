@@ -23,7 +23,7 @@ import { RedisConnectionError, RedisReplyError } from '../../exceptions.ts'
 import type { Argument, PortListener, RedisPort, Reply } from './client.ts'
 import type { Breaker } from '../store.ts'
 import { InFlight, type Pending } from './in-flight.ts'
-import { jittered } from './jitter.ts'
+import { jittered } from '../../jitter.ts'
 import { REDIRECTIONS, isUnserved, lost, outOfReach, toException, withoutArguments } from './reply-error.ts'
 
 export interface LinkOptions {

@@ -1,7 +1,7 @@
 /** The port over a node-redis client that the user brought (the package `redis`, from version 5 on). */
 import type { Argument, PortListener, RedisPort, Reply, SubscriberPort } from './client.ts'
 import { listenTo } from './client-events.ts'
-import { jittered } from './jitter.ts'
+import { jittered } from '../../jitter.ts'
 
 /** What of node-redis a port needs. */
 interface NodeRedisClient {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { createCache, type CacheManager, type RedisConfig } from 'tidemark'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { jittered } from '../../../src/stores/redis/jitter.ts'
+import { jittered } from '../../../src/jitter.ts'
 import { Connections, KINDS, type Kind } from '../../helpers/connections.ts'
 import { startRedis, type RedisServer } from '../../helpers/redis.ts'
 

@@ -14,6 +14,7 @@ import { algorithmOf, offeredFor } from './encoding.ts'
 import type { Hit } from './lead.ts'
 import type { CacheableRequest, Headers } from './message.ts'
 import { requestedRange, type ByteRange } from './range.ts'
+import { whenThere } from './when-there.ts'
 
 /** Send this. */
 export interface Answer {
@@ -59,12 +60,12 @@ export class Answers {
   #whole(hit: Hit, variesByEncoding: boolean): MaybePromise<Answer> {
     const { status } = hit.response
     const headers = fieldsOf(hit.response).whole
-    return then(this.#identity(hit), (body) => ({ status, headers, body, variesByEncoding }))
+    return whenThere(this.#identity(hit), (body) => ({ status, headers, body, variesByEncoding }))
   }
 
   #encodedWhole(hit: Hit, coding: Coding): MaybePromise<Answer> {
     const { status } = hit.response
-    return then(this.#encoded(hit, coding), (body) => {
+    return whenThere(this.#encoded(hit, coding), (body) => {
       if (body === undefined) return this.#whole(hit, true)
       return { status, headers: fieldsOf(hit.response).encoded(coding), body, variesByEncoding: true }
     })
@@ -76,7 +77,7 @@ export class Answers {
       return { status: 416, headers: fields.unsatisfiable(), body: undefined, variesByEncoding }
     }
     const headers = fields.part(range)
-    return then(this.#identity(hit), (whole) => {
+    return whenThere(this.#identity(hit), (whole) => {
       return { status: 206, headers, body: whole.subarray(range.first, range.last + 1), variesByEncoding }
     })
   }
@@ -91,7 +92,7 @@ export class Answers {
     const { coding, body, length } = response
     if (coding === undefined) return body
     const make = (): MaybePromise<Buffer> => decompress(body, algorithmOf(coding), length)
-    return entryId === undefined ? make() : then(this.#bodies.get(`${entryId} identity`, make), present)
+    return entryId === undefined ? make() : whenThere(this.#bodies.get(`${entryId} identity`, make), present)
   }
 
   /** Undefined if it does not shrink. */
@@ -99,7 +100,7 @@ export class Answers {
     const { response, entryId } = hit
     if (coding === response.coding) return response.body
     const make = (): MaybePromise<Buffer | undefined> =>
-      then(this.#identity(hit), (body) => compress(body, algorithmOf(coding)))
+      whenThere(this.#identity(hit), (body) => compress(body, algorithmOf(coding)))
     return entryId === undefined ? make() : this.#bodies.get(`${entryId} ${coding}`, make)
   }
 }
@@ -124,9 +125,4 @@ function codingFor(request: CacheableRequest, stored: Coding | undefined): Codin
 function present(body: Buffer | undefined): Buffer {
   if (body === undefined) throw new CacheDecompressionError('stored response: expected a body')
   return body
-}
-
-/** At once if the value is there, which a hit in memory always is. */
-function then<T, U>(value: MaybePromise<T>, next: (value: T) => MaybePromise<U>): MaybePromise<U> {
-  return value instanceof Promise ? value.then(next) : next(value)
 }

@@ -1,7 +1,7 @@
 /** What was found for a request, or loaded for somebody else, and what of it may be sent to whoever asks. */
-import type { Entry } from '../entry.ts'
+import { freshness, type Entry } from '../entry.ts'
 import { controlOf } from './cache-control.ts'
-import { lifetimeOf } from './freshness.ts'
+import { hasValidator, lifetimeOf } from './freshness.ts'
 import { variedId, type ResponseKey } from './key.ts'
 import type { Forward, Hit, Lead } from './lead.ts'
 import type { CacheableRequest } from './message.ts'
@@ -94,6 +94,14 @@ export function standInFrom(entry: Entry, asked: Asked, now: number): Hit | unde
   return now < entry.staleUntil + hit.response.graceMs ? hit : undefined
 }
 
+/** What is stored and no longer fresh, if it can be confirmed. */
+export function previousIn(found: Found, now: number): StoredResponse | undefined {
+  const { entry } = found
+  if (entry === undefined || freshness(entry, now) === 'expired') return undefined
+  const response = hitIn(entry, found, now)?.response
+  return response !== undefined && hasValidator(response.headers, response.hasOwnTag) ? response : undefined
+}
+
 /** What had to be confirmed for whoever led has to be confirmed for those who waited, too; and they may want more. */
 export function mayBeShared(
   hit: Hit,
@@ -115,4 +123,9 @@ export function isOtherVariant(value: unknown, { request }: Asked): boolean {
 export function missReason(request: CacheableRequest, varying: Varying | undefined): Forward {
   if (varying === undefined || varying.names.length === 0 || varying.variants.length === 0) return 'uri-miss'
   return varying.variants.includes(variantOf(request, varying.names)) ? 'uri-miss' : 'vary-miss'
+}
+
+/** Requests with an Authorization are remembered by themselves: what they may not have others may wait for. */
+export function dropId({ key, isAuthorized }: Asked): string {
+  return isAuthorized ? `authorized ${key.id}` : key.id
 }

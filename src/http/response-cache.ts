@@ -8,25 +8,26 @@
  */
 import type { CacheManager } from '../cache-manager.ts'
 import { CacheDeserializationError, describe } from '../exceptions.ts'
-import { freshness, type Entry } from '../entry.ts'
+import type { Entry } from '../entry.ts'
 import { assertKey } from '../key.ts'
 import type { LoadControl, LoadRequest } from '../load-request.ts'
 import type { Loaded } from '../loaded.ts'
 import { stampsOf } from '../options.ts'
 import type { MaybePromise } from '../stores/store.ts'
 import {
+  dropId,
   foundFrom,
   hitIn,
   isOtherVariant,
   mayBeShared,
   missReason,
+  previousIn,
   standInFrom,
   unstoredHit,
   type Found,
   type Rerun,
   type Visit,
 } from './found.ts'
-import { hasValidator } from './freshness.ts'
 import { mayVary, nameOf, responseKey, variedId, type ResponseKey } from './key.ts'
 import { Lead, type Forward, type Forwarded, type Hit, type LeadOptions, type Place } from './lead.ts'
 import type { CacheableRequest } from './message.ts'
@@ -35,7 +36,8 @@ import { RecentDrops } from './recent-drops.ts'
 import { ResponseKeys } from './response-keys.ts'
 import type { RoutePolicy } from './route-policy.ts'
 import { forwardReason, heededWishes } from './selection.ts'
-import { decodeResponse, type StoredResponse } from './stored-response.ts'
+import { decodeResponse } from './stored-response.ts'
+import { whenThere } from './when-there.ts'
 import { LearntNames, variantOf, varyingIn } from './vary.ts'
 
 /** Run the handler; the cache has no part in it. */
@@ -121,16 +123,16 @@ export class ResponseCache {
     const note = loads.find({ ...key, id: key.targetId })
     const askedAt = note instanceof Promise ? performance.now() : undefined
     const asked = { request, rerun, key, isAuthorized, askedAt }
-    return then(note, (noted) => {
+    return whenThere(note, (noted) => {
       const varying = varyingIn(noted === 'cut off' ? undefined : noted)
       if (this.#learnt.knows(key.targetId, varying.names) || noted === 'cut off') {
-        return then(entry, (one) => this.#answer(foundFrom(asked, one, varying)))
+        return whenThere(entry, (one) => this.#answer(foundFrom(asked, one, varying)))
       }
       // Nobody waits for the first answer.
       if (entry instanceof Promise) entry.catch(() => undefined)
       this.#learnt.learn(key.targetId, varying.names)
       const now = { ...asked, key: { ...key, ...variedId(key, varying.names, request) } }
-      return then(loads.find(now.key), (one) => this.#answer(foundFrom(now, one, varying)))
+      return whenThere(loads.find(now.key), (one) => this.#answer(foundFrom(now, one, varying)))
     })
   }
 
@@ -190,7 +192,7 @@ export class ResponseCache {
     if (found.varying !== undefined || !mayVary(this.#policy) || found.isCutOff) return this.#forward(found, forward)
     // How many variants there are matters only to those who may add one.
     const note = this.#cache.parts.loads.find({ ...key, id: key.targetId })
-    return then(note, (noted) => {
+    return whenThere(note, (noted) => {
       const { variants } = varyingIn(noted === 'cut off' ? undefined : noted)
       const varying = { names: this.#policy.vary, variants }
       return this.#forward({ ...found, varying }, forward === 'uri-miss' ? missReason(request, varying) : forward)
@@ -289,7 +291,7 @@ export class ResponseCache {
       context,
       key: found.key,
       place: this.#placeOf(found),
-      previous: this.#previous(found),
+      previous: previousIn(found, this.#cache.parts.clock.now()),
       policy: this.#policy,
       clock: this.#cache.parts.clock,
       compression: this.#cache.parts.compression,
@@ -309,15 +311,6 @@ export class ResponseCache {
       at: (names) => ({ ...variedId(key, names, request), variant: variantOf(request, names) }),
       learn: (names) => this.#learnt.learn(targetId, names),
     }
-  }
-
-  /** What is stored and not fresh, if it can be confirmed. */
-  #previous(found: Found): StoredResponse | undefined {
-    const { entry } = found
-    const now = this.#cache.parts.clock.now()
-    if (entry === undefined || freshness(entry, now) === 'expired') return undefined
-    const response = hitIn(entry, found, now)?.response
-    return response !== undefined && hasValidator(response.headers, response.hasOwnTag) ? response : undefined
   }
 
   #request({ key, request, entry, isCutOff, askedAt }: Found): Omit<LoadRequest, 'run'> {
@@ -345,14 +338,4 @@ export class ResponseCache {
   #count(event: 'hit' | 'stale' | 'miss', { key, namespace }: ResponseKey): void {
     this.#cache.parts.telemetry.count(event, key, namespace)
   }
-}
-
-/** Requests with an Authorization are remembered by themselves: what they may not have others may wait for. */
-function dropId({ key, isAuthorized }: Found): string {
-  return isAuthorized ? `authorized ${key.id}` : key.id
-}
-
-/** At once if the value is there, which a hit in memory always is. */
-function then<T, U>(value: MaybePromise<T>, next: (value: T) => MaybePromise<U>): MaybePromise<U> {
-  return value instanceof Promise ? value.then(next) : next(value)
 }

@@ -10,15 +10,13 @@ import { Redis, type RedisOptions } from 'ioredis'
 import type { Argument, PortListener, RedisPort, Reply, ServerOptions, SubscriberPort } from './client.ts'
 import { listenTo } from './client-events.ts'
 import { jittered } from '../../jitter.ts'
+import { BEHAVIOUR, serverOptions } from './ioredis-options.ts'
 
 const RETRY_FIRST_MS = 50
 /** Whoever waits for the next attempt does so for no longer: hits are back soon after Redis is. */
 const RETRY_MAX_MS = 1000
 /** A connection that lasted so long is lost by accident; one that did not is tried again with a delay. */
 const STABLE_MS = 1000
-/** How long a connection that is being closed may linger for the server's half of the goodbye. */
-const GOODBYE_MS = 100
-const KEEP_ALIVE_DELAY_MS = 30_000
 
 /** What of ioredis a port needs; iovalkey and ioredis 5 have it too. */
 interface IoredisClient {
@@ -292,57 +290,6 @@ function caller(client: IoredisClient): (name: string, args: Argument[]) => unkn
 /** A stream that has ended is not writable any more; ioredis learns of it one event later. */
 function isWritable(client: IoredisClient): boolean {
   return client.status === 'ready' && client.stream?.writable !== false
-}
-
-function serverOptions(server: ServerOptions): Omit<RedisOptions, 'replyMapping'> {
-  const { ssl, username, password } = server
-  return {
-    ...placeOf(server),
-    ...(username !== undefined && { username }),
-    ...(password !== undefined && { password }),
-    ...(ssl !== false && { tls: ssl === true ? {} : ssl }),
-    db: server.db,
-    connectTimeout: server.connectTimeoutMs,
-    connectionName: 'tidemark',
-  }
-}
-
-function placeOf({
-  host,
-  port,
-  path,
-  sentinel,
-  ssl,
-  connectTimeoutMs,
-}: ServerOptions): Omit<RedisOptions, 'replyMapping'> {
-  if (sentinel === undefined) return path === undefined ? { host, port } : { path }
-  const { name, nodes, username, password } = sentinel
-  return {
-    name,
-    sentinels: [...nodes],
-    // ioredis goes on where it ended the last time: all of them have been asked after a second round.
-    sentinelRetryStrategy: (rounds) => (rounds === 1 ? 0 : null),
-    sentinelCommandTimeout: connectTimeoutMs,
-    ...(username !== undefined && { sentinelUsername: username }),
-    ...(password !== undefined && { sentinelPassword: password }),
-    ...(ssl !== false && { enableTLSForSentinelMode: true, sentinelTLS: ssl === true ? {} : ssl }),
-  }
-}
-
-/** How every client of our own behaves. */
-const BEHAVIOUR: Omit<RedisOptions, 'replyMapping'> = {
-  disconnectTimeout: GOODBYE_MS,
-  keepAlive: KEEP_ALIVE_DELAY_MS,
-  lazyConnect: true,
-  retryStrategy: null,
-  enableOfflineQueue: false,
-  autoResendUnfulfilledCommands: false,
-  autoResubscribe: false,
-  // RESP2: what we send has the same replies in both, and proxies that know no HELLO are out there.
-  protocol: 2,
-  // INFO, which restricted users may not call. `#verify` does what it is for.
-  enableReadyCheck: false,
-  disableClientInfo: true,
 }
 
 /** At once after a loss, then 50 ms doubling up to 1 s, of which half is chance: a restarted server is not stormed. */

@@ -22,9 +22,11 @@
 import { RedisConnectionError, RedisReplyError } from '../../exceptions.ts'
 import type { Argument, PortListener, RedisPort, Reply } from './client.ts'
 import type { Breaker } from '../store.ts'
+import { PROOF, type Greeting } from './greeting.ts'
+import { HealthCheck } from './health-check.ts'
 import { InFlight, type Pending } from './in-flight.ts'
 import { jittered } from '../../jitter.ts'
-import { REDIRECTIONS, isUnserved, lost, outOfReach, toException, withoutArguments } from './reply-error.ts'
+import { isRedirection, isUnserved, lost, outOfReach, toException, withoutArguments } from './reply-error.ts'
 
 export interface LinkOptions {
   readonly commandTimeoutMs: number
@@ -48,30 +50,9 @@ export interface LinkWatcher {
   onUp(): void
 }
 
-/** What is said first on every new connection, and now and then later on. */
-export interface Greeting {
-  say(): readonly Argument[]
-  /** What the server answered, each time. */
-  onTaken?(reply: Reply): void
-  /** We may not say it. The server is taken as it is. */
-  onRefused(error: Error): void
-  /** The server does not serve us: it still loads, it is a replica. It is left, and tried again. */
-  onUnserved(error: Error): void
-  /** On Cluster: another node is to be greeted, or the slot is between two. The connection serves other shards. */
-  onElsewhere?(error: Error): void
-}
-
 /** A client of the user's stays connected to a server that does not serve us: that one is greeted again after a while. */
 const GREET_AGAIN_FIRST_MS = 50
 const GREET_AGAIN_LAST_MS = 2000
-
-/** What a server says again that was silent. */
-const PROOF: Greeting = {
-  say: () => ['PING', PROOF_TEXT],
-  onRefused: () => undefined,
-  onUnserved: () => undefined,
-}
-const PROOF_TEXT = 'tidemark'.repeat(512)
 
 const ONE_OF_MANY = 'it is a node of a Redis Cluster: name its nodes in redis.cluster'
 
@@ -86,7 +67,7 @@ export class Link implements PortListener {
   #isToldDown = false
   #answers = 0
   readonly #commands: InFlight
-  #healthCheck: NodeJS.Timeout | undefined
+  readonly #healthCheck: HealthCheck
   #nextProbe: NodeJS.Timeout | undefined
   /** Greetings that were refused since the last one that was taken. */
   #refusals = 0
@@ -95,6 +76,8 @@ export class Link implements PortListener {
     this.port = port
     this.#options = options
     this.#commands = new InFlight({ timeoutMs: options.commandTimeoutMs, onExpired: (late) => this.#onExpired(late) })
+    const { healthCheckIntervalMs: intervalMs, greetings } = options
+    this.#healthCheck = new HealthCheck({ link: this, intervalMs, greetings: () => [...(greetings?.() ?? [])] })
     port.listen(this)
   }
 
@@ -133,7 +116,7 @@ export class Link implements PortListener {
   open(): void {
     this.#state = 'trying'
     this.port.connect()
-    this.#scheduleHealthCheck(this.#options.healthCheckIntervalMs)
+    this.#healthCheck.start()
   }
 
   onUp(): void {
@@ -149,9 +132,8 @@ export class Link implements PortListener {
     for (const greeting of greetings) {
       const reject = (error: Error): void => {
         if (this.#state !== 'greeting') return
-        const code = error instanceof RedisReplyError ? error.replyCode : ''
-        if (code === 'NOPERM') greeting.onRefused(error)
-        else if (!REDIRECTIONS.has(code)) return this.leave(error)
+        if (error instanceof RedisReplyError && error.replyCode === 'NOPERM') greeting.onRefused(error)
+        else if (!isRedirection(error)) return this.leave(error)
         else if (greeting.onElsewhere === undefined) return this.leave(new Error(`${error.message} (${ONE_OF_MANY})`))
         else greeting.onElsewhere(error)
         onTaken()
@@ -200,7 +182,7 @@ export class Link implements PortListener {
   /** Let commands in flight finish for up to `graceMs`, then end the connection. What is left is rejected. */
   async close(graceMs: number): Promise<void> {
     this.#state = 'closed'
-    clearTimeout(this.#healthCheck)
+    this.#healthCheck.stop()
     this.#rejectWaiting()
     await this.#commands.drained(graceMs)
     this.#rejectAll()
@@ -309,35 +291,6 @@ export class Link implements PortListener {
         this.#nextProbe = setTimeout(() => this.#probe(), jittered(this.#options.commandTimeoutMs)).unref()
       },
     )
-  }
-
-  /**
-   * An idle connection that a firewall has forgotten is found out before a user's command is; and a server that was
-   * demoted to a replica in silence, though nothing is written to it.
-   */
-  #scheduleHealthCheck(afterMs: number): void {
-    const { healthCheckIntervalMs } = this.#options
-    if (healthCheckIntervalMs === 0) return
-    this.#healthCheck = setTimeout(() => {
-      const quietMs = performance.now() - this.lastUsedAt
-      const greetings = [...(this.#options.greetings?.() ?? [])]
-      const isDue = greetings.length > 0 || quietMs >= healthCheckIntervalMs
-      if (isDue && this.isUp()) this.#check(greetings)
-      this.#scheduleHealthCheck(isDue ? healthCheckIntervalMs : healthCheckIntervalMs - quietMs)
-    }, afterMs).unref()
-  }
-
-  /** The deadline of a command is the health check: PING only sees to it that there is one. */
-  #check(greetings: readonly Greeting[]): void {
-    for (const greeting of greetings) {
-      this.send(greeting.say()).then(
-        (reply) => greeting.onTaken?.(reply),
-        (error: unknown) => {
-          if (error instanceof RedisReplyError && REDIRECTIONS.has(error.replyCode)) greeting.onElsewhere?.(error)
-        },
-      )
-    }
-    if (greetings.length === 0) this.send(['PING']).catch(() => undefined)
   }
 
   /** Their answers are lost. A user's ioredis client may send them again; whoever waits is told now. */

@@ -9,8 +9,6 @@ import { strictlyWithin, within } from '../../deadline.ts'
 import type { Entry, EntryDraft } from '../../entry.ts'
 import type { ConnectionEvent } from '../../events.ts'
 import { CacheException, RedisConnectionError } from '../../exceptions.ts'
-import { newToken } from '../../token.ts'
-import { parentDraft } from '../parent.ts'
 import type {
   Acquired,
   AcquireOptions,
@@ -26,21 +24,18 @@ import type {
 } from '../store.ts'
 import { Watches } from '../watches.ts'
 import type { Validity } from '../watermark.ts'
-import { bytesOf, leaseId, leaseOf, ms, piecesOf, wholly } from './arguments.ts'
-import type { Argument, Reply } from './client.ts'
+import { leaseId, ms, piecesOf, wholly } from './arguments.ts'
 import type { StoreConnection } from './connection.ts'
 import { EntryReader } from './entry-reader.ts'
 import { HeaderScripts, type FoundHeaders } from './header-scripts.ts'
+import { LeaseScripts } from './lease-scripts.ts'
 import { Listening, type Tier } from './listening.ts'
 import { Mirror } from './mirror.ts'
 import { Outages } from './outages.ts'
 import { ReadBatch, type RawRead } from './read-batch.ts'
-import { ACQUIRE, EXPIRE, EXTEND, FILL, INVALIDATE, SET, SYNC } from './scripts.ts'
-import { HOLDS, StoreScripts, UNKNOWN_SERVER, whyFenced, type StoreScriptsOptions } from './store-scripts.ts'
+import { EXPIRE, INVALIDATE, SET, SYNC } from './scripts.ts'
+import { HOLDS, StoreScripts, UNKNOWN_SERVER, type StoreScriptsOptions } from './store-scripts.ts'
 import { leftUndelivered, queued, Undelivered } from './undelivered.ts'
-
-/** So many different entries of no use are passed over before a lease is given up. */
-const MAX_TRIES = 10
 
 /** So many names per script: it holds the server up for a few milliseconds, and what others are told of it is short. */
 const MAX_NAMES = 1000
@@ -76,6 +71,7 @@ export class RedisStore implements Store {
   readonly #mirror: Mirror
   readonly #reader: EntryReader
   readonly #headers: HeaderScripts
+  readonly #leases: LeaseScripts
   #listener: StoreListener | undefined
   #isClosed = false
 
@@ -94,10 +90,18 @@ export class RedisStore implements Store {
     this.#mirror = new Mirror((epoch, since) => this.#sync(epoch, since))
     const onFault = (error: Parameters<StoreListener['onFault']>[0]): void => this.#listener?.onFault(error)
     this.#reader = new EntryReader({ codec, clock, decodeResponses, mirror: this.#mirror, onFault })
-    this.#headers = new HeaderScripts({ scripts: this.#scripts, reader: this.#reader, mirror: this.#mirror })
     const trace = (what: string): void => this.#listener?.onTrace?.(what)
-    const { scripts, mirror, watches } = { scripts: this.#scripts, mirror: this.#mirror, watches: this.#watches }
-    this.#listening = new Listening({ connection, scripts, mirror, watches, trace })
+    const shared = { scripts: this.#scripts, mirror: this.#mirror }
+    this.#headers = new HeaderScripts({ ...shared, reader: this.#reader })
+    this.#leases = new LeaseScripts({
+      ...shared,
+      reader: this.#reader,
+      codec,
+      clock,
+      isDoomed: (entry, id, parentId) => this.#isDoomed(entry, id, parentId),
+      listener: () => this.#listener,
+    })
+    this.#listening = new Listening({ ...shared, connection, watches: this.#watches, trace })
     this.#undelivered = new Undelivered({
       remove: async (ids) => {
         await this.#headers.remove(ids)
@@ -131,68 +135,32 @@ export class RedisStore implements Store {
 
   read(id: string, parentId?: string): Promise<Entry | undefined> {
     this.#assertOpen()
+    // Nothing is made for a hit, as a rule.
+    if (this.#undelivered.isEmpty) return this.#reads.read(id, parentId)
     return this.#delivered(() => this.#reads.read(id, parentId))
   }
 
   async acquire(id: string, options: AcquireOptions): Promise<Acquired> {
     this.#assertOpen()
-    return this.#delivered(() => this.#acquire(id, options))
-  }
-
-  async #acquire(id: string, options: AcquireOptions): Promise<Acquired> {
-    const token = newToken()
-    let { seen } = options
-    for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const [outcome, ...reply] = await this.#askForLease(id, token, { ...options, seen })
-      if (outcome!.toString() === 'busy') return { outcome: 'busy' }
-      if (outcome!.toString() === 'lead')
-        return { outcome: 'lead', lease: leaseOf({ id, token }, options.parentId, reply) }
-
-      const [bytes, parentEntryId, watermark] = reply as [Buffer, Buffer, Buffer]
-      this.#listener?.onBytes(bytes.length, 0)
-      const entry = await this.#reader.entry(bytes, id, this.#mirror.parse(watermark))
-      const isChild = options.parentId !== undefined
-      const isOfParent = !isChild || entry?.parentId === parentEntryId.toString('hex')
-      if (entry !== undefined && isOfParent && !this.#isDoomed(entry, id, options.parentId)) {
-        return { outcome: 'hit', entry }
-      }
-      // What stands there is of no use: ask again, for the right to replace it.
-      seen = readEntryId(bytes)
+    const onLate = (late: Acquired): void => {
+      // Nobody is left to use it.
+      if (late.outcome === 'lead') this.#leases.release(late.lease, options.tags).catch(() => undefined)
     }
-    throw new CacheException(`ACQUIRE: expected a lease after ${MAX_TRIES} tries, got entries that are of no use`)
+    return this.#delivered(() => this.#leases.acquire(id, options), onLate)
   }
 
-  async extend(lease: Lease, leaseMs: number): Promise<boolean> {
-    // The entry's key is not touched, but the lease is always the key behind it.
-    return (await this.#scripts.run(EXTEND, [leaseId(lease.id)], [bytesOf(lease.token), ms(leaseMs)])) === 1
+  extend(lease: Lease, leaseMs: number): Promise<boolean> {
+    return this.#leases.extend(lease, leaseMs)
   }
 
   async fill(lease: Lease, draft: EntryDraft, as: string = lease.id): Promise<Verdict> {
     this.#assertOpen()
-    const { id, parent } = lease
-    const tail = await this.#codec.encode(draft, as)
-    const lifetime = ms(draft.graceUntil - draft.storedAt)
-    const keys = [as, leaseId(id), HOLDS]
-    const args: Argument[] = [bytesOf(lease.token), tail, lifetime]
-    if (parent === undefined) {
-      args.push('', '')
-    } else {
-      keys.push(parent.id)
-      const kept = { ...draft, value: null, entryId: parent.entryId, parentId: undefined, tags: draft.tags.slice(0, 1) }
-      args.push(bytesOf(parent.entryId), await this.#codec.encode({ ...kept, plain: true }, parent.id))
-    }
-    const verdict = await this.#scripts.run(FILL, keys, [...args, ...draft.tags])
-    if (verdict !== 1) return this.#fenced(id, verdict)
-    this.#listener?.onBytes(0, tail.length + STAMP_BYTES)
-    return 'stored'
+    return this.#leases.fill(lease, draft, as)
   }
 
-  async release({ id, token, parent }: Lease, tags: readonly string[]): Promise<Verdict> {
+  async release(lease: Lease, tags: readonly string[]): Promise<Verdict> {
     this.#assertOpen()
-    const keys = [id, leaseId(id), HOLDS, ...(parent === undefined ? [] : [parent.id])]
-    const args = [bytesOf(token), '', ms(1), bytesOf(parent?.entryId ?? ''), '', ...tags]
-    const verdict = await this.#scripts.run(FILL, keys, args)
-    return verdict === 1 ? 'released' : this.#fenced(id, verdict)
+    return this.#leases.release(lease, tags)
   }
 
   async set(id: string, draft: EntryDraft): Promise<void> {
@@ -293,7 +261,7 @@ export class RedisStore implements Store {
   }
 
   /** Asks when what had to be invalidated is, all of it within the deadline of one command. */
-  #delivered<T>(ask: () => Promise<T>): Promise<T> {
+  #delivered<T>(ask: () => Promise<T>, onLate?: (result: T) => void): Promise<T> {
     if (this.#undelivered.isEmpty) return ask()
     const limit = { since: performance.now(), budgetMs: this.connection.commandTimeoutMs }
     const asking = this.#undelivered.replay().then(() => {
@@ -301,7 +269,7 @@ export class RedisStore implements Store {
       if (performance.now() - limit.since > limit.budgetMs) throw new RedisConnectionError('Redis answers too late')
       return ask()
     })
-    return strictlyWithin(asking, limit)
+    return strictlyWithin(asking, limit, onLate)
   }
 
   #find(ids: readonly string[]): Promise<FoundHeaders> {
@@ -312,11 +280,6 @@ export class RedisStore implements Store {
   #standing(ids: readonly string[], found: FoundHeaders): FoundHeaders {
     if (this.#undelivered.isEmpty) return found
     return found.map((header, i) => (header && this.#isDoomed(header.times, ids[i]!, undefined) ? undefined : header))
-  }
-
-  #fenced(id: string, reply: Reply): 'fenced' {
-    this.#listener?.onTrace?.(`a load of ${id} is refused: ${whyFenced(reply)}`)
-    return 'fenced'
   }
 
   #entryIn({ id, parentId, entry: bytes, parent, watermark, askedAt }: RawRead): MaybePromise<Entry | undefined> {
@@ -359,23 +322,6 @@ export class RedisStore implements Store {
     // Known here before anybody is told that it is done.
     if (!this.#mirror.apply(given)) this.#listening.doubt()
     return Math.max(Number(stalenessMs), this.#listening.maxStalenessMs)
-  }
-
-  async #askForLease(id: string, token: string, options: AcquireOptions): Promise<readonly Buffer[]> {
-    const { parentId, seen = '' } = options
-    const keys = [id, leaseId(id)]
-    let parentTail: Argument = ''
-    if (parentId !== undefined) {
-      keys.push(parentId)
-      parentTail = await this.#codec.encode(parentDraft(token, options, this.#options.clock.now()), parentId)
-    }
-    const args = [bytesOf(token), ms(options.leaseMs), bytesOf(seen), options.steal === true ? '1' : '']
-    return (await this.#scripts.run(ACQUIRE, keys, [
-      ...args,
-      parentTail,
-      ms(options.parentMs ?? 1),
-      ...options.tags,
-    ])) as readonly Buffer[]
   }
 
   async #sync(epoch: string, since: number): Promise<readonly Buffer[]> {

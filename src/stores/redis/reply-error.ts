@@ -13,8 +13,7 @@ const UNAVAILABLE = new Set(['LOADING', 'MASTERDOWN', 'CLUSTERDOWN', 'NOAUTH', '
 /** Those of them that are not about us. */
 const SERVES_NOBODY = new Set(['LOADING', 'MASTERDOWN', 'CLUSTERDOWN', 'READONLY'])
 
-/** On Cluster: the slot is elsewhere, or between two nodes. Nothing was executed. */
-export const REDIRECTIONS: ReadonlySet<string> = new Set(['MOVED', 'ASK', 'TRYAGAIN'])
+const REDIRECTIONS: ReadonlySet<string> = new Set(['MOVED', 'ASK', 'TRYAGAIN'])
 
 /** "unknown command 'X', with args beginning with: ..." quotes what may be a cached value. */
 const QUOTED_ARGUMENTS = /,? with args beginning with:.*$/s
@@ -22,6 +21,11 @@ const QUOTED_ARGUMENTS = /,? with args beginning with:.*$/s
 /** The code of an error reply; undefined if the error is none. */
 export function replyCodeOf({ message }: Error): string | undefined {
   return (SCRIPT_REPLY_CODE.exec(message) ?? REPLY_CODE.exec(message))?.[1]
+}
+
+/** On Cluster: the slot is elsewhere, or between two nodes. Nothing was executed. */
+export function isRedirection(error: unknown): error is RedisReplyError {
+  return error instanceof RedisReplyError && REDIRECTIONS.has(error.replyCode)
 }
 
 /** True if a server answered that it does not serve us: not what we ask for, but everything. */

@@ -16,8 +16,9 @@ import type { Breaker } from '../store.ts'
 import type { Argument, Reply } from './client.ts'
 import type { Cluster } from './cluster.ts'
 import type { RedisConnection, Script, StoreConnection } from './connection.ts'
-import type { Greeting, LinkWatcher } from './link.ts'
-import { REDIRECTIONS } from './reply-error.ts'
+import type { Greeting } from './greeting.ts'
+import type { LinkWatcher } from './link.ts'
+import { isRedirection } from './reply-error.ts'
 import { ShardSubscriber } from './shard-subscriber.ts'
 import { readRedirection, type Address } from './slots.ts'
 
@@ -214,10 +215,6 @@ export class ShardConnection implements StoreConnection {
     this.#isServed = false
     this.#subscriber?.moveTo(owner)
   }
-}
-
-function isRedirection(error: unknown): error is RedisReplyError {
-  return error instanceof RedisReplyError && REDIRECTIONS.has(error.replyCode)
 }
 
 /** What a command is answered whose keys are partly here and partly there. */

@@ -1,12 +1,12 @@
 /** CacheManager: validates, asks the store, counts. The whole way of a hit stands in `get` and `getOrSet`. */
 import { within } from './deadline.ts'
 import { toMs, type Duration } from './duration.ts'
-import { freshness, isDueEarly } from './entry.ts'
-import type { CacheParts, Health } from './cache-parts.ts'
+import { countFresh, freshness, isDueEarly } from './entry.ts'
+import { answers, closeAll, healthOf, reach, type CacheParts, type Health } from './cache-parts.ts'
 import { describe } from './exceptions.ts'
 import type { CacheEventListener, CacheEventName } from './events.ts'
 import { draftOf, FillToken } from './fill-token.ts'
-import { assertKey, assertNamespace, assertTag, entryId, EVERYTHING, idsOf, tagStamp } from './key.ts'
+import { assertKey, assertNamespace, assertTag, entryId, EVERYTHING, idsOf, namesOf, tagStamp } from './key.ts'
 import type { LoadContext, LoadRequest } from './load-request.ts'
 import { handOut, valueOf } from './loaded.ts'
 import { assertList, assertOptions, invalidationOf, loadSettingsOf, pairOf, stampsOf } from './options.ts'
@@ -14,9 +14,6 @@ import type { CallKind, GetOrSetOptions, InvalidateOptions, KeyOptions, SetOptio
 import type { Statistics } from './statistics.ts'
 import type { EntryTimes, InvalidationOptions } from './stores/store.ts'
 import { newToken } from './token.ts'
-
-/** How long `close()` waits for loads under way. */
-const CLOSE_GRACE_MS = 1000
 
 /**
  * A cache: functions and routes in front, a store behind. Made by `createCache`.
@@ -100,13 +97,13 @@ export class CacheManager {
    */
   async delete(keys: string | readonly string[], options?: KeyOptions): Promise<number> {
     const namespace = this.#namespaceOf(options)
-    const names = this.#names(keys, namespace)
+    const names = namesOf(keys, namespace)
     if (names.length === 0) return 0
     const { store, loads, telemetry } = this.parts
     const ids = idsOf(names, namespace)
     try {
       const removed = await telemetry.watch(store.remove(ids), { key: names.slice(0, 10).join(', '), namespace })
-      const deleted = this.#countFresh(removed)
+      const deleted = countFresh(removed, this.parts.clock.now())
       telemetry.counters.of(namespace).deletes += deleted
       telemetry.events.emit('delete', { keys: names, namespace, deleted })
       return deleted
@@ -118,7 +115,7 @@ export class CacheManager {
   /** How many of `keys` have a fresh entry. @throws {CacheKeyError} @throws {RedisConnectionError} */
   async exists(keys: string | readonly string[], options?: KeyOptions): Promise<number> {
     const namespace = this.#namespaceOf(options)
-    return this.#countFresh(await this.#times(keys, namespace))
+    return countFresh(await this.#times(keys, namespace), this.parts.clock.now())
   }
 
   /**
@@ -270,18 +267,13 @@ export class CacheManager {
    * @example
    * await cache.ready()
    */
-  async ready(): Promise<void> {
-    const { connection, failFast } = this.parts
-    if (failFast) await connection?.reach()
+  ready(): Promise<void> {
+    return reach(this.parts)
   }
 
   /** True if the store answers. Never throws. */
-  async ping(): Promise<boolean> {
-    try {
-      return await this.parts.store.ping()
-    } catch {
-      return false
-    }
+  ping(): Promise<boolean> {
+    return answers(this.parts)
   }
 
   /**
@@ -290,11 +282,8 @@ export class CacheManager {
    * @example
    * const { ok, latencyMs, breaker, undelivered } = await cache.health()
    */
-  async health(): Promise<Health> {
-    const askedAt = performance.now()
-    const ok = await this.ping()
-    const latencyMs = Math.round((performance.now() - askedAt) * 1000) / 1000
-    return { ok, ...(ok && { latencyMs }), ...this.parts.store.health?.() }
+  health(): Promise<Health> {
+    return healthOf(this.parts)
   }
 
   /** What this process has counted since it made the cache or reset its statistics. */
@@ -322,11 +311,8 @@ export class CacheManager {
    * then commands in flight another to be answered; what is not finished is given up. Calls after it reject with a
    * `CacheException` that says so, `ping` is false, and `getOrSet` loads.
    */
-  async close(): Promise<void> {
-    const { loads, store } = this.parts
-    const finishing = loads.flights.finished(CLOSE_GRACE_MS)
-    if (finishing !== undefined) await finishing
-    await store.close()
+  close(): Promise<void> {
+    return closeAll(this.parts)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -342,25 +328,12 @@ export class CacheManager {
     return namespace
   }
 
-  #names(keys: string | readonly string[], namespace: string): readonly string[] {
-    const names = [...new Set([keys].flat())]
-    for (const key of names) assertKey(key, namespace)
-    return names
-  }
-
   /** For each key the times of its own entry and of the parent of its responses. */
   async #times(keys: string | readonly string[], namespace: string): Promise<readonly (EntryTimes | undefined)[]> {
-    const names = this.#names(keys, namespace)
+    const names = namesOf(keys, namespace)
     if (names.length === 0) return []
     const { store, telemetry } = this.parts
     return telemetry.watch(store.times(idsOf(names, namespace)), { key: names.slice(0, 10).join(', '), namespace })
-  }
-
-  /** How many keys have a fresh entry of their own or for their responses; `times` as #times returns them. */
-  #countFresh(times: readonly (EntryTimes | undefined)[]): number {
-    const now = this.parts.clock.now()
-    const isFresh = (one: EntryTimes | undefined): boolean => one !== undefined && now < one.freshUntil
-    return times.filter((one, i) => i % 2 === 0 && (isFresh(one) || isFresh(times[i + 1]))).length
   }
 
   async #invalidate(stamps: readonly string[], options?: InvalidationOptions, namespace?: string): Promise<void> {

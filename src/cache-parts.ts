@@ -1,4 +1,4 @@
-/** What a cache is made of, and what it tells of its health. */
+/** What a cache is made of: how it comes up, how it stands, and how it ends. */
 import type { Clock } from './clock.ts'
 import type { CompressionAlgorithm } from './codec/compression.ts'
 import type { EntryIds } from './entry-ids.ts'
@@ -36,4 +36,35 @@ export interface Health extends Partial<StoreHealth> {
   readonly ok: boolean
   /** Milliseconds; absent if the store did not answer. */
   readonly latencyMs?: number
+}
+
+/** How long loads under way are waited for when it ends. */
+const CLOSE_GRACE_MS = 1000
+
+/** @throws {RedisConnectionError} with `failFast`, if Redis cannot be reached */
+export async function reach({ connection, failFast }: CacheParts): Promise<void> {
+  if (failFast) await connection?.reach()
+}
+
+/** The store answers. */
+export async function answers({ store }: CacheParts): Promise<boolean> {
+  try {
+    return await store.ping()
+  } catch {
+    return false
+  }
+}
+
+export async function healthOf(parts: CacheParts): Promise<Health> {
+  const askedAt = performance.now()
+  const ok = await answers(parts)
+  const latencyMs = Math.round((performance.now() - askedAt) * 1000) / 1000
+  return { ok, ...(ok && { latencyMs }), ...parts.store.health?.() }
+}
+
+/** Ends the store and the connections it opened, behind the loads under way. */
+export async function closeAll({ loads, store }: CacheParts): Promise<void> {
+  const finishing = loads.flights.finished(CLOSE_GRACE_MS)
+  if (finishing !== undefined) await finishing
+  await store.close()
 }

@@ -133,6 +133,12 @@ export function freshness(entry: Entry, now: number): Freshness {
   return now < entry.graceUntil ? 'grace' : 'expired'
 }
 
+/** How many keys have a fresh entry of their own or for their responses: `times` has two for each, in this order. */
+export function countFresh(times: readonly (Pick<Entry, 'freshUntil'> | undefined)[], now: number): number {
+  const isFresh = (one: Pick<Entry, 'freshUntil'> | undefined): boolean => one !== undefined && now < one.freshUntil
+  return times.filter((one, i) => i % 2 === 0 && (isFresh(one) || isFresh(times[i + 1]))).length
+}
+
 /** The entry after a soft invalidation: what was fresh of it is stale, served at once while a load refreshes it. */
 export function softened(entry: Entry): Entry {
   const { staleUntil, graceUntil } = entry

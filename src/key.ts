@@ -93,6 +93,13 @@ export function assertKey(key: unknown, namespace?: string): asserts key is stri
   assertName(key, 'key', namespace)
 }
 
+/** Each of `keys` once. @throws {CacheKeyError} for one that is none */
+export function namesOf(keys: string | readonly string[], namespace: string): readonly string[] {
+  const names = [...new Set([keys].flat())]
+  for (const key of names) assertKey(key, namespace)
+  return names
+}
+
 /** @throws {CacheKeyError} unless `tag` is a non-empty string of well-formed Unicode */
 export function assertTag(tag: unknown): asserts tag is string {
   assertName(tag, 'tag')

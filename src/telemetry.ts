@@ -101,7 +101,7 @@ export class Telemetry {
     const { redis, awayMs, delivered, waiting, anotherServer } = change
     const what = [
       awayMs > 0 && `is back after ${(awayMs / 1000).toFixed(1)} s`,
-      anotherServer && 'it is another server than before, so what was stored is invalid',
+      anotherServer && `${awayMs > 0 ? 'it ' : ''}is another server than before, so what was stored is invalid`,
       delivered > 0 && `${delivered} queued ${delivered === 1 ? 'invalidation was' : 'invalidations were'} delivered`,
       waiting > 0 && `${waiting} still ${waiting === 1 ? 'waits' : 'wait'}`,
     ].filter(Boolean)

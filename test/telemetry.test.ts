@@ -135,6 +135,16 @@ describe('a command that Redis did not answer', () => {
   })
   afterEach(() => void vi.useRealTimers())
 
+  test('another server is told in a whole sentence, with an outage before it or without', () => {
+    const up = { state: 'up', redis: 'Redis at redis:6379', delivered: 0, waiting: 0, anotherServer: true } as const
+    for (const awayMs of [0, 2000]) telemetry.connection({ ...up, awayMs })
+    const another = 'is another server than before, so what was stored is invalid'
+    expect(logged).toEqual([
+      `tidemark: Redis at redis:6379 ${another}`,
+      `tidemark: Redis at redis:6379 is back after 2.0 s; it ${another}`,
+    ])
+  })
+
   test('is not logged if it was the beginning of an outage, which is', () => {
     telemetry.report(late, { key: 'a', namespace: '' })
     vi.advanceTimersByTime(confirmMs / 2)

@@ -16,13 +16,15 @@ type HeaderList = readonly (string | string[])[]
 /** The same for all hits of an entry. */
 const lists = new WeakMap<Headers, HeaderList>()
 
+let trailers: symbol | undefined
+
 export function mayGoStraight(reply: FastifyReply, { status, body, variesByEncoding }: Answer): boolean {
   const { method, httpVersionMajor } = reply.request.raw
   if (method !== 'GET' || httpVersionMajor !== 1 || variesByEncoding) return false
   if (status !== 304 && (body === undefined || body.length === 0)) return false
   // Middleware of Express patches it, to be told when the head goes out.
   if (Object.hasOwn(reply.raw, 'writeHead')) return false
-  return isEmpty(reply.getHeaders())
+  return !hasTrailers(reply) && isEmpty(reply.getHeaders())
 }
 
 export function sendStraight(reply: FastifyReply, hit: Hit, { status, headers, body }: Answer): void {
@@ -33,6 +35,12 @@ export function sendStraight(reply: FastifyReply, hit: Hit, { status, headers, b
   reply.raw.writeHead(status, list)
   reply.hijack()
   reply.raw.end(body)
+}
+
+/** Fastify tells of those it is asked for by name only, so this looks where it keeps them; if that is gone there may be some. */
+function hasTrailers(reply: FastifyReply): boolean {
+  trailers ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.trailers')
+  return trailers === undefined || (reply as unknown as Readonly<Record<symbol, unknown>>)[trailers] !== null
 }
 
 function isEmpty(headers: object): boolean {

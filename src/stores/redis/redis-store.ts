@@ -74,6 +74,7 @@ export class RedisStore implements Store {
   readonly #leases: LeaseScripts
   #listener: StoreListener | undefined
   #isClosed = false
+  #closing: Promise<void> | undefined
 
   constructor(options: RedisStoreOptions) {
     const { connection, codec, clock, decodeResponses } = options
@@ -239,9 +240,12 @@ export class RedisStore implements Store {
   }
 
   /** What could not be delivered is tried once more; what then is left is told, unless this is one shard of several. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
     const { shard } = this.#options
-    if (this.#isClosed) return this.connection.close()
     const graceMs = Math.min(CLOSE_GRACE_MS, this.connection.commandTimeoutMs)
     await this.#undelivered.close(graceMs)
     this.#isClosed = true

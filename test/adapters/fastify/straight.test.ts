@@ -190,3 +190,14 @@ test('onResponse finds the header fields in the reply', async () => {
   for (let i = 0; i < 2; i++) await ask(app, '/json')
   expect(told).toEqual(['MISS', 'HIT'])
 })
+
+test('trailers that a hook has asked for follow', async () => {
+  const app = await start((it) => {
+    it.addHook('onRequest', (_request, reply, done) => {
+      reply.trailer('x-after', async () => 'told')
+      done()
+    })
+  })
+  await ask(app, '/json')
+  expect((await ask(app, '/json')).fields).toEqual(expect.arrayContaining(['x-cache: HIT', 'trailer: x-after']))
+})

@@ -3,6 +3,7 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions, type LightMyR
 import { onTestFinished } from 'vitest'
 import { createCache, type ApplicationConfig, type CacheManager } from 'tidemark'
 import { setupCache } from 'tidemark/fastify'
+import { nextFill } from '../../http/facts.ts'
 
 export const silent = { info: (): void => undefined, warn: (): void => undefined, error: (): void => undefined }
 
@@ -42,6 +43,14 @@ export async function inTurn(app: FastifyInstance, urls: readonly string[]): Pro
 /** `X-Cache` and the body. */
 export function summary({ headers, body }: LightMyRequestResponse): string {
   return `${String(headers['x-cache'])} ${body}`
+}
+
+/** Asks, and waits until the answer is stored: `X-Cache` and the body. */
+export async function fillWith(cache: CacheManager, ask: () => Promise<LightMyRequestResponse>): Promise<string> {
+  const filled = nextFill(cache)
+  const answer = await ask()
+  await filled
+  return summary(answer)
 }
 
 /** Something to wait for, and its end. */

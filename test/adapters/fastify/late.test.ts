@@ -6,7 +6,7 @@ import { cached, type CacheRouteOptions } from 'tidemark/fastify'
 import { ManualClock } from 'tidemark/testing'
 import { cachesOver, STORES } from '../../helpers/caches.ts'
 import { nextFill } from '../../http/facts.ts'
-import { get, inTurn, makeCachedApp, makeGate, summary, type Gate, type RequestHeaders } from './harness.ts'
+import { fillWith, get, inTurn, makeCachedApp, makeGate, summary, type Gate, type RequestHeaders } from './harness.ts'
 
 /** Longer than any test takes. */
 const NEVER = 600
@@ -44,12 +44,7 @@ describe.each(STORES)('on %s', (kind) => {
       clock,
       gate,
       runs: () => runs,
-      async fill(headers) {
-        const filled = nextFill(cache)
-        const answer = await get(app, '/', headers)
-        await filled
-        return summary(answer)
-      },
+      fill: (headers) => fillWith(cache, () => get(app, '/', headers)),
     }
   }
 

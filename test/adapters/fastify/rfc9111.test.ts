@@ -6,7 +6,7 @@ import { cached, type CacheRouteOptions } from 'tidemark/fastify'
 import { ManualClock } from 'tidemark/testing'
 import { cachesOver, STORES } from '../../helpers/caches.ts'
 import { nextFill } from '../../http/facts.ts'
-import { get, makeCachedApp, makeGate, summary, type RequestHeaders } from './harness.ts'
+import { fillWith, get, makeCachedApp, makeGate, summary, type RequestHeaders } from './harness.ts'
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
 
@@ -30,12 +30,7 @@ describe.each(STORES)('on %s', (kind) => {
       app,
       cache,
       clock,
-      async fill(headers) {
-        const filled = nextFill(cache)
-        const answer = await get(app, '/', headers)
-        await filled
-        return summary(answer)
-      },
+      fill: (headers) => fillWith(cache, () => get(app, '/', headers)),
     }
   }
 

@@ -9,7 +9,7 @@ import { cached, rateLimit, type CacheRouteOptions } from 'tidemark/fastify'
 import { ManualClock } from 'tidemark/testing'
 import { cachesOver, STORES } from '../../helpers/caches.ts'
 import { nextFill } from '../../http/facts.ts'
-import { get, inTurn, listen, makeCachedApp, makeGate, summary, type RequestHeaders } from './harness.ts'
+import { fillWith, get, inTurn, listen, makeCachedApp, makeGate, summary, type RequestHeaders } from './harness.ts'
 
 describe.each(STORES)('on %s', (kind) => {
   const caches = cachesOver(kind)
@@ -34,12 +34,7 @@ describe.each(STORES)('on %s', (kind) => {
       clock,
       add: (url, options, handler) =>
         void app.get(url, cached(cache, { ttl: 60, ...options }), async (q, r) => handler(q, r)),
-      async fill(url, headers) {
-        const filled = nextFill(cache)
-        const answer = await get(app, url, headers)
-        await filled
-        return summary(answer)
-      },
+      fill: (url, headers) => fillWith(cache, () => get(app, url, headers)),
     }
   }
 

@@ -57,7 +57,7 @@ export function rerun(app: FastifyInstance, lead: Lead, { request, view, policy 
   const asked = {
     method: 'GET',
     url,
-    headers: headersFor(view, [...policy.vary, ...lead.variesBy]),
+    headers: headersFor(view, [...selecting(request), ...policy.vary, ...lead.variesBy]),
     ...(remoteAddress === undefined ? {} : { remoteAddress }),
   } as const
   outside(() => {
@@ -65,6 +65,11 @@ export function rerun(app: FastifyInstance, lead: Lead, { request, view, policy 
       app.inject(asked).then(end, end)
     })
   })
+}
+
+/** The header field by which Fastify has chosen this route among those of its URL. */
+function selecting({ routeOptions }: FastifyRequest): readonly string[] {
+  return routeOptions.version === undefined ? [] : ['accept-version']
 }
 
 function headersFor(view: CacheableRequest, keyed: readonly string[]): Record<string, string> {

@@ -39,6 +39,22 @@ describe.each(STORES)('on %s', (kind) => {
   }
 
   describe('swr', () => {
+    test('refreshes a route of one version among others', async () => {
+      const { app, cache, clock } = start()
+      let runs = 0
+      for (const version of ['1.0.0', '2.0.0']) {
+        const options = { ...cached(cache, { ttl: 60, swr: 60 }), constraints: { version } }
+        app.get('/versions', options, async () => `${version} run ${++runs}`)
+      }
+      const ask = (): Promise<string> => get(app, '/versions', { 'accept-version': '2.0.0' }).then(summary)
+      expect(await fillWith(cache, () => get(app, '/versions', { 'accept-version': '2.0.0' }))).toBe('MISS 2.0.0 run 1')
+      clock.advance(61)
+      const refreshed = nextFill(cache)
+      expect(await ask()).toBe('STALE 2.0.0 run 1')
+      await refreshed
+      expect(await ask()).toBe('HIT 2.0.0 run 2')
+    })
+
     test('answers STALE at once while one refresh runs behind, then HIT with what it made', async () => {
       const { app, cache, clock, add, fill } = start()
       const gate = makeGate()

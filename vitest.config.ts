@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { transform } from 'esbuild'
 import { defineConfig, type Plugin } from 'vitest/config'
 import { CountsReporter } from './test/helpers/counts-reporter.ts'
@@ -27,6 +28,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     reporters: ['default', new CountsReporter()],
     pool: 'forks',
+    // Most tests wait for a server or for time, so that two files at once cost little even on two cores.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 20_000,
     hookTimeout: 30_000,
     restoreMocks: true,

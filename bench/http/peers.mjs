@@ -23,7 +23,7 @@ export async function peerRoute(app, port, name) {
         // Those of one Redis, in either form, have the same keys.
         const redis = { host: '127.0.0.1', port, db: 1 + 2 * i + (form === 'objects' ? 0 : 1) }
         const { read } = await peer.open({ redis, load: async (page) => make(Number(page)) })
-        app.get('/pages/:page', async (request, reply) => sendHit(reply, await read(request.params.page)))
+        app.get('/pages/:page', async (request, reply) => sendHit(request, reply, await read(request.params.page)))
         return
       }
     }

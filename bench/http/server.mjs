@@ -13,7 +13,7 @@ import { cached, setupCache } from 'tidemark/fastify'
 import { LoopDelay } from '../harness/delays.mjs'
 import { itemPage } from '../harness/payloads.mjs'
 import { queriedPages } from './database.mjs'
-import { finishedPages, JSON_TYPE, pageNumber, PAGES, sendHit } from './pages.mjs'
+import { finishedPages, hitFields, JSON_TYPE, pageNumber, PAGES, sendHit } from './pages.mjs'
 
 const quiet = { info() {}, warn: console.warn, error: console.error }
 
@@ -22,7 +22,7 @@ const ROUTES = {
   /** The limit: finished bytes, and the header fields of a hit. */
   'static Buffer': (app) => {
     const pages = finishedPages()
-    app.get('/pages/:page', (request, reply) => void sendHit(reply, pages[pageNumber(request)]))
+    app.get('/pages/:page', (request, reply) => void sendHit(request, reply, pages[pageNumber(request)]))
   },
   'static Buffer, no cache headers': (app) => {
     const pages = finishedPages()
@@ -61,7 +61,7 @@ const ROUTES = {
     const pages = finishedPages().map((page) => gzipSync(page))
     app.get('/pages/:page', (request, reply) => {
       reply.header('content-encoding', 'gzip').header('vary', 'accept-encoding')
-      sendHit(reply, pages[pageNumber(request)])
+      sendHit(request, reply, pages[pageNumber(request)])
     })
   },
   'tidemark and @fastify/compress, memory hit': async (app) => {
@@ -81,9 +81,9 @@ const LISTENERS = {
   'node:http, static Buffer': async () => {
     const pages = finishedPages()
     return (request, response) => {
-      const body = pages[Number(request.url.slice('/pages/'.length))]
-      const fields = { age: '0', 'x-cache': 'HIT', 'cache-status': 'tidemark; hit; ttl=3600' }
-      response.writeHead(200, { 'content-type': JSON_TYPE, 'content-length': body.length, ...fields })
+      const page = Number(request.url.slice('/pages/'.length))
+      const body = pages[page]
+      response.writeHead(200, { 'content-type': JSON_TYPE, 'content-length': body.length, ...hitFields(page) })
       response.end(body)
     }
   },
@@ -103,7 +103,7 @@ async function byHand(app, redis) {
   app.get('/pages/:page', async (request, reply) => {
     const bytes = await redis.getBuffer(`page:${pageNumber(request)}`)
     if (bytes === null) throw new Error('expected a page')
-    return sendHit(reply, bytes)
+    return sendHit(request, reply, bytes)
   })
 }
 

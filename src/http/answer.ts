@@ -28,7 +28,12 @@ export interface Answer {
 
 export class Answers {
   readonly #thresholdBytes: number
-  readonly #bodies = new EncodedBodies()
+  readonly #bodies: Readonly<Record<Coding | 'identity', EncodedBodies>> = {
+    br: new EncodedBodies(),
+    gzip: new EncodedBodies(),
+    identity: new EncodedBodies(),
+    zstd: new EncodedBodies(),
+  }
 
   /** @param thresholdBytes smaller bodies are not encoded */
   constructor(thresholdBytes: number) {
@@ -92,7 +97,7 @@ export class Answers {
     const { coding, body, length } = response
     if (coding === undefined) return body
     const make = (): MaybePromise<Buffer> => decompress(body, algorithmOf(coding), length)
-    return entryId === undefined ? make() : whenThere(this.#bodies.get(`${entryId} identity`, make), present)
+    return entryId === undefined ? make() : whenThere(this.#bodies.identity.get(entryId, make), present)
   }
 
   /** Undefined if it does not shrink. */
@@ -101,7 +106,7 @@ export class Answers {
     if (coding === response.coding) return response.body
     const make = (): MaybePromise<Buffer | undefined> =>
       whenThere(this.#identity(hit), (body) => compress(body, algorithmOf(coding)))
-    return entryId === undefined ? make() : this.#bodies.get(`${entryId} ${coding}`, make)
+    return entryId === undefined ? make() : this.#bodies[coding].get(entryId, make)
   }
 }
 

@@ -4,7 +4,7 @@ import type { CacheManager } from '../../cache-manager.ts'
 import { listOf } from './pinned-hooks.ts'
 
 /** Fastify's own hook of the HEAD routes that it makes. */
-const HEAD_HOOK = 'headRouteOnSendHandler'
+export const HEAD_HOOK = 'headRouteOnSendHandler'
 
 /**
  * The question for one route's replies.
@@ -24,7 +24,22 @@ export function compressing(
   return (reply) => {
     if (typeof (reply as { compress?: unknown }).compress !== 'function') return false
     // Plugins may add their hooks until the application is ready.
-    hasHook ??= listOf(route.onSend).some((hook) => !own.includes(hook) && hook.name !== HEAD_HOOK)
+    hasHook ??= othersOf(route, own).length > 0
     return hasHook
   }
+}
+
+/** The onSend hooks of a route's own that are neither the cache's nor Fastify's. */
+function othersOf(route: RouteOptions, own: readonly unknown[]): readonly unknown[] {
+  return listOf(route.onSend).filter((hook) => !own.includes(hook) && hook.name !== HEAD_HOOK)
+}
+
+/**
+ * How many of a route's onSend hooks are those of @fastify/compress, if it has no others of its own; otherwise 0.
+ *
+ * The plugin exports its hook nowhere. Its source is known by an option that no other has.
+ */
+export function compressHooksOf(route: RouteOptions, own: readonly unknown[]): number {
+  const others = othersOf(route, own)
+  return others.every((hook) => String(hook).includes('params.inflateIfDeflated')) ? others.length : 0
 }

@@ -15,9 +15,10 @@ import type { Hit, Lead } from '../../http/lead.ts'
 import { ResponseCache, type Begun } from '../../http/response-cache.ts'
 import type { RoutePolicy } from '../../http/route-policy.ts'
 import { previousOf, type PreviousResponse } from '../../http/validation.ts'
+import { whenThere } from '../../http/when-there.ts'
 import type { MaybePromise } from '../../stores/store.ts'
 import { beginCapture, capturePayload, sealCapture, type Capture } from './capture.ts'
-import { compressing } from './compression.ts'
+import { compressHooksOf, compressing } from './compression.ts'
 import { applyAnswer, applyBypass, applyVerdict, RequestView, weakenEncoded } from './exchange.ts'
 import { refreshOf, rerun } from './refresh.ts'
 import type { CacheRouteOptions, CacheSpec } from './route-options.ts'
@@ -114,7 +115,7 @@ class Lookup {
   readonly #responses: ResponseCache
   readonly #answers: Answers
   readonly #mayEncode: (reply: FastifyReply) => boolean
-  readonly #onlookers = new Onlookers()
+  readonly #onlookers: Onlookers
 
   constructor({ app, route, spec, policy }: CachedRoute) {
     const { cache } = spec
@@ -123,7 +124,9 @@ class Lookup {
     this.#policy = policy
     this.#responses = new ResponseCache(cache, this.#policy)
     this.#answers = answersOf(cache.parts)
-    this.#mayEncode = compressing(route, cache, [capturing, sealing])
+    const own = [capturing, sealing]
+    this.#mayEncode = compressing(route, cache, own)
+    this.#onlookers = new Onlookers(() => compressHooksOf(route, own))
   }
 
   begin(visit: Visit): void {
@@ -168,13 +171,14 @@ class Lookup {
   }
 
   #answer({ request, view, reply }: Visit, hit: Hit): MaybePromise<Answer> {
-    return this.#onlookers.shielded(request, this.#answers.to(view, hit, this.#mayEncode(reply)))
+    const answer = this.#answers.to(view, hit, this.#mayEncode(reply))
+    return whenThere(answer, (there) => this.#onlookers.shielded(request, there))
   }
 
   #send({ request, reply }: Visit, hit: Hit, answer: Answer): void {
     // Its time was over before the store answered.
     if (reply.sent) return
-    const isUnseen = !this.#onlookers.areThere(request) && !this.#onlookers.seeReplies(request)
+    const isUnseen = !this.#onlookers.look(request, answer) && !this.#onlookers.seeReplies(request)
     if (isUnseen && mayGoStraight(reply, answer)) sendStraight(reply, hit, answer)
     else send(reply, hit, answer)
   }

@@ -3,17 +3,15 @@
  *
  * All hits of an entry send the same Buffer. Other people's onSend hooks are handed it, and some write in place, a nonce
  * for instance: one client would be sent what was meant for another. Where there are such hooks they get a copy; where
- * there are none, which is known from the first hit on, nothing is copied.
+ * there are none, which is known from the first hit on, nothing is copied; nor is what is encoded for @fastify/compress
+ * alone, which passes it on as it is.
  */
 import type { FastifyRequest, onSendHookHandler } from 'fastify'
 import type { Answer } from '../../http/answer.ts'
-import type { MaybePromise } from '../../stores/store.ts'
+import { HEAD_HOOK } from './compression.ts'
 
 /** No other hook is called so by accident. Fastify binds hooks, so that they cannot be known by themselves. */
 const OURS = 'tidemark '
-
-/** Fastify's own, of the HEAD routes that it makes. */
-const HEAD_HOOK = 'headRouteOnSendHandler'
 
 /** A hook that leaves bodies alone. */
 export function ours<Hook extends onSendHookHandler>(hook: Hook): Hook {
@@ -22,13 +20,21 @@ export function ours<Hook extends onSendHookHandler>(hook: Hook): Hook {
 
 /** Whether a route's answers are shown to hooks of others; told from the first hit on. */
 export class Onlookers {
-  #areThere: boolean | undefined
+  readonly #compressHooks: () => number
+  #who: 'nobody' | 'compress' | 'others' | undefined
   #seeReplies: boolean | undefined
 
-  /** They are shown payloads. */
-  areThere(request: FastifyRequest): boolean {
-    this.#areThere ??= isSeenByOthers(request)
-    return this.#areThere
+  /** @param compressHooks how many hooks there are that leave what is encoded as it is, if the route has no others */
+  constructor(compressHooks: () => number) {
+    this.#compressHooks = compressHooks
+  }
+
+  /** They are shown payloads, and this one is not finished before. */
+  look(request: FastifyRequest, { headers, body }: Answer): boolean {
+    this.#who ??= this.#onlookers(request)
+    if (this.#who === 'nobody') return false
+    const { 'content-encoding': coding } = headers
+    return this.#who === 'others' || (body !== undefined && (coding === undefined || coding === 'identity'))
   }
 
   /** They are shown replies afterwards, or when time is over. */
@@ -38,14 +44,17 @@ export class Onlookers {
   }
 
   /** The answer as they may be shown it. */
-  shielded(request: FastifyRequest, answered: MaybePromise<Answer>): MaybePromise<Answer> {
-    if (!this.areThere(request)) return answered
-    return answered instanceof Promise ? answered.then(copied) : copied(answered)
+  shielded(request: FastifyRequest, answer: Answer): Answer {
+    return answer.body !== undefined && this.look(request, answer)
+      ? { ...answer, body: Buffer.from(answer.body) }
+      : answer
   }
-}
 
-function copied(answer: Answer): Answer {
-  return answer.body === undefined ? answer : { ...answer, body: Buffer.from(answer.body) }
+  #onlookers(request: FastifyRequest): 'nobody' | 'compress' | 'others' {
+    const count = othersThatSee(request)
+    if (count === 0) return 'nobody'
+    return count === this.#compressHooks() ? 'compress' : 'others'
+  }
 }
 
 /**
@@ -59,11 +68,11 @@ function hooksOf(request: FastifyRequest, kind: 'onSend' | 'onResponse' | 'onTim
   return context?.[kind]
 }
 
-function isSeenByOthers(request: FastifyRequest): boolean {
+function othersThatSee(request: FastifyRequest): number {
   const hooks = hooksOf(request, 'onSend')
-  if (!Array.isArray(hooks)) return true
+  if (!Array.isArray(hooks)) return Infinity
   const isHead = request.routeOptions.method === 'HEAD'
-  return hooks.some(({ name }: { readonly name: string }) => {
+  return hooks.filter(({ name }: { readonly name: string }) => {
     return !name.startsWith(`bound ${OURS}`) && !(isHead && name === `bound ${HEAD_HOOK}`)
-  })
+  }).length
 }

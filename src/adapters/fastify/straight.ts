@@ -2,11 +2,12 @@
  * The shortest way out for a hit: from here to Node's response, past what Fastify does for replies in general.
  *
  * Only where nobody can tell the difference: no hook of anybody else is shown the answer or the reply, no header field
- * was set before, nobody has patched the response, and the answer is a whole body, or none, that depends on no coding.
+ * was set before, nobody has patched the response, and the answer is a whole body, or none.
  */
 import type { FastifyReply } from 'fastify'
 import type { Answer } from '../../http/answer.ts'
 import { hitVerdict } from '../../http/cache-status.ts'
+import { withVary } from '../../http/headers.ts'
 import type { Hit } from '../../http/lead.ts'
 import type { Headers } from '../../http/message.ts'
 
@@ -15,21 +16,30 @@ type HeaderList = readonly (string | string[])[]
 
 /** The same for all hits of an entry. */
 const lists = new WeakMap<Headers, HeaderList>()
+const varyingLists = new WeakMap<Headers, HeaderList>()
 
 let trailers: symbol | undefined
 
-export function mayGoStraight(reply: FastifyReply, { status, body, variesByEncoding }: Answer): boolean {
+export function mayGoStraight(reply: FastifyReply, { status, body }: Answer): boolean {
   const { method, httpVersionMajor } = reply.request.raw
-  if (method !== 'GET' || httpVersionMajor !== 1 || variesByEncoding) return false
+  if (method !== 'GET' || httpVersionMajor !== 1) return false
   if (status !== 304 && (body === undefined || body.length === 0)) return false
   // Middleware of Express patches it, to be told when the head goes out.
   if (Object.hasOwn(reply.raw, 'writeHead')) return false
   return !hasTrailers(reply) && isEmpty(reply.getHeaders())
 }
 
-export function sendStraight(reply: FastifyReply, hit: Hit, { status, headers, body }: Answer): void {
+export function sendStraight(reply: FastifyReply, hit: Hit, { status, headers, body, variesByEncoding }: Answer): void {
   const { xCache, cacheStatus } = hitVerdict(hit)
-  const list = [...listOf(headers), 'age', `${hit.ageSeconds}`, 'x-cache', xCache, 'cache-status', cacheStatus]
+  const list = [
+    ...listOf(headers, variesByEncoding),
+    'age',
+    `${hit.ageSeconds}`,
+    'x-cache',
+    xCache,
+    'cache-status',
+    cacheStatus,
+  ]
   if (body !== undefined) list.push('content-length', `${body.length}`)
   // First what may throw: afterwards an error would be nobody's.
   reply.raw.writeHead(status, list)
@@ -48,13 +58,12 @@ function isEmpty(headers: object): boolean {
   return true
 }
 
-function listOf(headers: Headers): HeaderList {
-  const known = lists.get(headers)
-  if (known !== undefined) return known
-  const list = Object.entries(headers).flatMap(([name, value]) => [
-    name,
-    typeof value === 'string' ? value : [...value],
-  ])
-  lists.set(headers, list)
-  return list
+function listOf(headers: Headers, variesByEncoding: boolean): HeaderList {
+  const known = variesByEncoding ? varyingLists : lists
+  const there = known.get(headers)
+  if (there !== undefined) return there
+  const fields = variesByEncoding ? { ...headers, vary: withVary(headers.vary, 'accept-encoding') } : headers
+  const made = Object.entries(fields).flatMap(([name, value]) => [name, typeof value === 'string' ? value : [...value]])
+  known.set(headers, made)
+  return made
 }

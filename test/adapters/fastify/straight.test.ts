@@ -1,8 +1,9 @@
 /** A hit that goes straight to Node's response is, byte for byte, what Fastify would have made of it. */
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
+import compress from '@fastify/compress'
 import Fastify, { type FastifyInstance } from 'fastify'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createCache, type CacheManager } from '../../../src/index.ts'
 import { cached, setupCache } from '../../../src/adapters/fastify/index.ts'
 import { ManualClock } from '../../../src/testing/index.ts'
@@ -19,16 +20,20 @@ afterEach(async () => {
 })
 
 /** An application whose hits go straight, or, for a hook that sees them, do not. */
-async function start(extend: (app: FastifyInstance) => void = () => {}): Promise<FastifyInstance> {
+async function start(extend: (app: FastifyInstance) => unknown = () => {}): Promise<FastifyInstance> {
   const app = Fastify()
   apps.push(app)
   setupCache(app, cache, { name: 'app' })
-  extend(app)
+  await extend(app)
   app.get('/json', cached(cache, { ttl: 60 }), () => ({ text: 'ä', n: [1, 2, 3] }))
   app.get('/bytes', cached(cache, { ttl: 60 }), () => Buffer.from([0, 1, 2, 255]))
   app.get('/empty', cached(cache, { ttl: 60 }), (_request, reply) => reply.code(204).send())
   app.get('/nothing', cached(cache, { ttl: 60 }), (_request, reply) => reply.header('etag', '"e"').send(''))
   app.get('/lost', cached(cache, { ttl: 60 }), (_request, reply) => reply.code(404).send('not here'))
+  app.get('/long', cached(cache, { ttl: 60 }), () => ({ text: 'long '.repeat(1000) }))
+  app.get('/varied', cached(cache, { ttl: 60, vary: 'accept-language' }), (_request, reply) =>
+    reply.header('vary', 'Accept-Language').send({ text: 'long '.repeat(1000) }),
+  )
   app.get('/fields', cached(cache, { ttl: 60 }), (_request, reply) =>
     reply
       .header('link', ['<a>', '<b>'])
@@ -200,4 +205,63 @@ test('trailers that a hook has asked for follow', async () => {
   })
   await ask(app, '/json')
   expect((await ask(app, '/json')).fields).toEqual(expect.arrayContaining(['x-cache: HIT', 'trailer: x-after']))
+})
+
+describe('with @fastify/compress', () => {
+  const gzip = { 'accept-encoding': 'gzip' }
+
+  test.each<Asked>([
+    { path: '/long' },
+    { path: '/long', headers: gzip },
+    { path: '/long', headers: { 'accept-encoding': 'br;q=0.5, gzip;q=0.1' } },
+    { path: '/long', headers: { ...gzip, 'x-no-compression': '1' } },
+    { path: '/long', headers: { ...gzip, 'if-none-match': '*' } },
+    { path: '/long', headers: { ...gzip, range: 'bytes=2-4' } },
+    { path: '/long', headers: gzip, method: 'HEAD' },
+    { path: '/varied', headers: gzip },
+    { path: '/varied', headers: { ...gzip, 'if-none-match': '*' } },
+    { path: '/bytes', headers: gzip },
+  ])('%j', async ({ path, headers, method }) => {
+    let seen = 0
+    const alone = await start((app) => app.register(compress))
+    const seenByOthers = await start((app) => {
+      app.addHook('onSend', async () => void seen++)
+      return app.register(compress)
+    })
+    await ask(alone, path)
+    const hit = await ask(alone, path, headers, method)
+    expect(hit.fields).toContain('x-cache: HIT')
+    expect(hit).toEqual(await ask(seenByOthers, path, headers, method))
+    expect(seen).toBe(1)
+  })
+
+  test.each(['before', 'after'])(
+    'registered %s the cache: what is encoded goes straight, identity past the plugin',
+    async (order) => {
+      const app = Fastify()
+      apps.push(app)
+      if (order === 'before') await app.register(compress)
+      setupCache(app, cache)
+      if (order === 'after') await app.register(compress)
+      app.get('/long', cached(cache, { ttl: 60 }), () => ({ text: 'long '.repeat(1000) }))
+      await app.listen({ host: '127.0.0.1', port: 0 })
+      await ask(app, '/long')
+      const writeHead = vi.spyOn(http.ServerResponse.prototype, 'writeHead')
+      await ask(app, '/long', gzip)
+      await ask(app, '/long')
+      expect(writeHead.mock.calls.map(([, fields]) => Array.isArray(fields))).toEqual([true, false])
+    },
+  )
+
+  test('a hook of the route that is called as the plugin calls its own sees every hit', async () => {
+    const app = Fastify()
+    apps.push(app)
+    setupCache(app, cache)
+    await app.register(compress)
+    let seen = 0
+    const onSend = async (): Promise<void> => void seen++
+    app.get('/long', { onSend, ...cached(cache, { ttl: 60 }) }, () => ({ text: 'long '.repeat(1000) }))
+    for (let i = 0; i < 3; i++) await app.inject({ url: '/long', headers: gzip })
+    expect(seen).toBe(3)
+  })
 })

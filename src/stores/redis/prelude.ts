@@ -82,8 +82,9 @@ local function isStampedAfter(seq, name)
   return stamp and tonumber(stamp) > seq
 end
 
--- was one of names, or everything, stamped after seq?
-local function overtaken(seq, names, onlyHard)
+-- was one of names, or everything, stamped after seq? No stamp is greater than latest
+local function overtaken(seq, latest, names, onlyHard)
+  if seq >= latest then return false end
   for i = 0, #names do
     local name = names[i] or '*'
     if isStampedAfter(seq, name) or not onlyHard and isStampedAfter(seq, '~' .. name) then return true end
@@ -93,8 +94,10 @@ end
 
 -- is one of names, or everything, kept from being filled for a while? Everything is if the holds are lost
 local function isOnHold(holds, names, heldUntil)
+  local count = peek('ZCARD', holds) or 0
+  if count == 0 and heldUntil == 0 then return false end
   local time = now()
-  if (peek('ZCARD', holds) or 0) == 0 then return heldUntil > time end
+  if count == 0 then return heldUntil > time end
   for i = 0, #names do
     local held = peek('ZSCORE', holds, names[i] or '*')
     if held and tonumber(held) > time then return true end

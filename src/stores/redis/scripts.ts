@@ -40,7 +40,7 @@ local tags = slice(8, #ARGV - 7)
 local function stands(stored, names)
   if #stored < 36 or string.sub(stored, 5, 12) ~= epoch then return false end
   local storedSeq = struct.unpack('>d', string.sub(stored, 13, 20))
-  return storedSeq >= floor and not overtaken(storedSeq, names, true)
+  return storedSeq >= floor and not overtaken(storedSeq, seq, names, true)
 end
 
 local parentId = ''
@@ -63,7 +63,7 @@ if lease and not steal then
   local leaseEpoch, leaseSeq, leaseParent = string.match(string.sub(lease, 11), '^(%S+) (%d+) (.*)$')
   -- a load that was overtaken, or has lost its parent, will be refused: whoever asks now need not wait for it
   local isInForce = leaseEpoch == epoch and leaseParent == parentId
-  if isInForce and not overtaken(tonumber(leaseSeq), tags) then
+  if isInForce and not overtaken(tonumber(leaseSeq), seq, tags) then
     redis.call('SETRANGE', KEYS[5], 8, 'w')
     return { 'busy' }
   end
@@ -103,9 +103,9 @@ ended(lease, KEYS[5])
 
 local leaseEpoch, leaseSeq = string.match(string.sub(lease, 11), '^(%S+) (%d+)')
 local seq = tonumber(leaseSeq)
-local epoch, floor, _, _, heldUntil = watermark()
+local epoch, floor, latest, _, heldUntil = watermark()
 local tags = slice(7, #ARGV - 6)
-if leaseEpoch ~= epoch or seq < floor or overtaken(seq, tags) or isOnHold(KEYS[6], tags, heldUntil) then return -1 end
+if leaseEpoch ~= epoch or seq < floor or overtaken(seq, latest, tags) or isOnHold(KEYS[6], tags, heldUntil) then return -1 end
 
 local parent = KEYS[7] and peek('GETRANGE', KEYS[7], 0, 35) or ''
 if string.sub(parent, ${ENTRY_ID}) ~= ARGV[5] then return -2 end

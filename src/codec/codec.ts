@@ -1,4 +1,5 @@
 /** Entries as bytes, and back. The only file of this folder that stores of bytes import. */
+import { setImmediate as turn } from 'node:timers/promises'
 import { newEntry, type Entry, type EntryDraft } from '../entry.ts'
 import {
   CacheCompressionError,
@@ -28,6 +29,9 @@ const DEFAULT_MAX_BYTES = 64 * 1_048_576
 /** Larger bodies are stored as they are: a few bytes in Redis shall not make more than this here. */
 const MAX_COMPRESSED_BYTES = 16 * 1_048_576
 
+/** The copy of such a value has kept others from the event loop for a millisecond: they come before it is written. */
+const LARGE_BYTES = 262_144
+
 /** For an entry that asks to be compressed where nothing is configured. */
 const DEFAULT_COMPRESSION = { algorithm: 'gzip', thresholdBytes: 1024 } as const
 
@@ -53,14 +57,19 @@ export class Codec {
   }
 
   /**
-   * The tail of an entry: what follows the stamp, which the store writes. A promise if a body of more than 64 KB is
-   * compressed. `draft.compress` overrides the option for this entry; the threshold still applies.
+   * The tail of an entry: what follows the stamp, which the store writes. A promise if the value is large, or a body of
+   * more than 64 KB is compressed. `draft.compress` overrides the option for this entry; the threshold still applies.
    *
    * @throws {CacheSerializationError} if the value is larger than `maxBytes` or has too many parts, or id and tags are
    * too long
    * @throws {CacheCompressionError}
    */
   encode(draft: EntryDraft, id: string): Buffer | Promise<Buffer> {
+    if (draft.bytes < LARGE_BYTES) return this.#encode(draft, id)
+    return turn().then(() => this.#encode(draft, id))
+  }
+
+  #encode(draft: EntryDraft, id: string): Buffer | Promise<Buffer> {
     const { kind, body } = serialize(draft.value, draft.plain)
     const bodyLength = body.length
     if (bodyLength > this.#maxBytes) {

@@ -5,9 +5,6 @@
  * One pass over the bytes, at 1 to 2 ns each; only for bodies that are large enough to do harm.
  */
 
-/** Smaller bodies are parsed unseen: at worst 350,000 objects, in some 60 ms. */
-const HARMLESS_BYTES = 1_048_576
-
 /** What the containers, elements and properties of one value may take in memory; strings and numbers come on top. */
 export const MAX_STRUCTURE_BYTES = 134_217_728
 
@@ -21,6 +18,9 @@ const COLON = 0x3a
 const OPEN_BRACKET = 0x5b
 const BACKSLASH = 0x5c
 const OPEN_BRACE = 0x7b
+
+/** Nothing costs more than a byte that opens a container, so that bodies up to here need not be looked at. */
+const HARMLESS_BYTES = MAX_STRUCTURE_BYTES / CONTAINER_BYTES
 
 /** False if parsing `json` would take too much for what it is. */
 export function isParsable(json: Buffer): boolean {

@@ -62,7 +62,12 @@ export class InFlight {
   /** Takes it off the list. What settles out of turn stays until those before it are settled too. */
   settle(pending: Pending): Pending {
     pending.isSettled = true
-    while (this.#first?.isSettled) this.#first = this.#first.next
+    while (this.#first?.isSettled) {
+      const { next } = this.#first
+      // The collector would take an old one, though dead, for a reason to keep all that came after it.
+      this.#first.next = undefined
+      this.#first = next
+    }
     if (this.#first === undefined) this.#last = undefined
     if (--this.count === 0) {
       this.#deadline?.unref()
@@ -71,10 +76,11 @@ export class InFlight {
     return pending
   }
 
+  /** Those that are not settled when it is their turn: settling one may settle others. */
   *unsettled(): Iterable<Pending> {
-    for (let pending = this.#first; pending !== undefined; pending = pending.next) {
-      if (!pending.isSettled) yield pending
-    }
+    const all: Pending[] = []
+    for (let pending = this.#first; pending !== undefined; pending = pending.next) all.push(pending)
+    for (const pending of all) if (!pending.isSettled) yield pending
   }
 
   /** Resolves when there are none, and after `graceMs` at the latest. */

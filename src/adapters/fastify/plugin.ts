@@ -32,7 +32,8 @@ import { announceCache, claim } from './unclaimed.ts'
  * registered after it may be `cached`, `cacheBusting` and `rateLimit`ed. With `redis.failFast` the application does not
  * become ready, and so does not listen, if Redis cannot be reached.
  *
- * @throws {CacheConfigurationError} that lists everything that is wrong with the configuration
+ * @throws {CacheConfigurationError} that lists everything that is wrong with the configuration; for an application that
+ * has a cache already
  * @example
  * const cache = setupCache(app, { cache: { defaultTtl: '5m' } })
  */
@@ -43,6 +44,7 @@ export function setupCache(
 ): CacheManager {
   const app = application as FastifyInstance
   const name = nameIn(options)
+  refuseSecond(app)
   const isManager = configOrManager instanceof CacheManager
   const cache = isManager ? configOrManager : createCache(withLogger(configOrManager, app.log))
   app.decorate('cache', cache)
@@ -109,6 +111,17 @@ function nameIn({ name, ...unknown }: CacheSetupOptions): string | undefined {
   if (!isName) faults.push({ path: 'name', expected: 'a non-empty string', got: describe(name) })
   if (faults.length > 0) throw new CacheConfigurationError(faults, 'cache setup')
   return name
+}
+
+/** Before a cache is made, that nobody would close. A part of an application inherits `app.cache`, and may have its own. */
+function refuseSecond(app: FastifyInstance): void {
+  if (!Object.hasOwn(app, 'cache')) return
+  const isOurs = (app.cache as unknown) instanceof CacheManager
+  const expected = isOurs
+    ? 'one setupCache for an application: use its app.cache, or set up another one in a part of it (app.register)'
+    : 'to be free for setupCache: decorate the application with another name, or set up the cache in a part of it'
+  const got = isOurs ? 'a second setupCache' : describe(app.cache)
+  throw new CacheConfigurationError([{ path: 'app.cache', expected, got }], 'cache setup')
 }
 
 interface CacheOfApplication {

@@ -68,11 +68,34 @@ describe('setupCache', () => {
 
   test('twice in one application is refused', () => {
     const app = makeCachedApp(inMemory())
-    expect(() => setupCache(app, inMemory())).toThrow(/cache.*already/)
+    const refused = /app\.cache: expected one setupCache .*app\.register\), got a second setupCache/
+    expect(() => setupCache(app, inMemory())).toThrow(refused)
+  })
+
+  test('beside a decorator of somebody else’s is refused', () => {
+    const app = makeApp()
+    app.decorate('cache', 'mine' as never)
+    expect(() => setupCache(app)).toThrow(
+      'app.cache: expected to be free for setupCache: decorate the application with',
+    )
+  })
+
+  test('a part of an application may have a cache of its own', async () => {
+    const app = makeCachedApp(inMemory())
+    const own = inMemory()
+    await app.register(async (part) => void expect(setupCache(part, own)).toBe(part.cache))
+    expect(app.cache).not.toBe(own)
   })
 })
 
 describe('as a plugin', () => {
+  test('twice in one application is refused', async () => {
+    const app = makeApp()
+    await app.register(tidemark, { redis: false })
+    void app.register(tidemark, { redis: false })
+    expect(await refusalOf(app)).toMatch(/got a second setupCache/)
+  })
+
   test('it is the default export, and takes a configuration or a manager', async () => {
     const cache = inMemory()
     const app = makeApp()

@@ -2,6 +2,7 @@
 import type { CacheManager } from '../cache-manager.ts'
 import type { Clock } from '../clock.ts'
 import { hashTag } from '../key.ts'
+import { assertCache } from '../option-checks.ts'
 import type { ClusterConnection } from '../stores/redis/cluster-connection.ts'
 import { RedisConnection } from '../stores/redis/connection.ts'
 import {
@@ -25,11 +26,13 @@ const PINGS = 20
  *
  * It takes a few dozen commands and leaves nothing behind. What cannot be found out is said, and fails nothing.
  *
+ * @throws {CacheConfigurationError} for what is no cache
  * @returns findings, the worst first; `level` is 'ok', 'warning' or 'problem'
  * @example
  * for (const { level, check, found, remedy } of await doctor(cache)) console.log(level, check, found, remedy ?? '')
  */
 export async function doctor(cache: CacheManager): Promise<Finding[]> {
+  assertCache(cache, 'argument of doctor')
   const { connection, keyPrefix, clock } = cache.parts
   if (connection === undefined) {
     const found = 'entries are kept in the memory of this process'

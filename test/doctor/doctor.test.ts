@@ -196,3 +196,8 @@ test('nobody there is the one finding, and the worst come first', async () => {
 test('a cache without Redis is told how to share', async () => {
   expect(await examine({ redis: false })).toMatchObject({ store: { level: 'ok' } })
 })
+
+test('what is no cache is refused', async () => {
+  const expected = 'cache: expected a CacheManager, as createCache() or setupCache() returns it, got undefined'
+  await expect(doctor(undefined as unknown as CacheManager)).rejects.toThrow(expected)
+})

@@ -24,6 +24,7 @@ import {
   type CacheSpec,
   type FastifyApplication,
 } from './route-options.ts'
+import { assertMade } from './route-spec.ts'
 import { announceCache, claim } from './unclaimed.ts'
 
 /**
@@ -136,6 +137,7 @@ function serve(app: FastifyInstance, { cache, name }: CacheOfApplication, route:
   const cacheSpec = route.cache ?? specOf(cache, config?.cache)
   const bustingSpec = route.cacheBusting ?? specOf<CacheBustingRouteOptions>(cache, config?.cacheBusting)
   const { rateLimit } = route
+  assertMade(route)
   const specs = [cacheSpec, bustingSpec, rateLimit].filter((spec) => spec !== undefined)
   if (specs.length === 0 || specs.some((spec) => spec.cache.parts !== cache.parts) || !claim(route)) return
 

@@ -26,6 +26,7 @@ import {
   CacheException,
   type ConfigurationFault,
 } from '../../exceptions.ts'
+import { assertCache } from '../../option-checks.ts'
 import {
   clientNetwork,
   parseRateLimit,
@@ -103,7 +104,7 @@ const OPTIONS: Readonly<Record<keyof RateLimitOptions, { expected: string; accep
  * `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
  *
  * @param limit `'100/minute'`, `'5 per 10 seconds'`, `'10/second; 500/hour'`
- * @throws {CacheConfigurationError} if the limit or an option cannot be read
+ * @throws {CacheConfigurationError} if the limit or an option cannot be read, and without a cache
  * @example
  * app.get('/items', { ...rateLimit(cache, '100/minute'), ...cached(cache, { ttl: 60 }) }, handler)
  */
@@ -112,6 +113,7 @@ export function rateLimit(
   limit: string,
   options: RateLimitOptions = {},
 ): { rateLimit: RateLimitSpec } {
+  assertCache(cache, 'rate limit')
   const faults = Object.entries(options).flatMap(([name, value]) => faultOf(name, value))
   const windows = windowsOf(limit, faults)
   if (faults.length > 0) throw new CacheConfigurationError(faults, 'rate limit')

@@ -2,7 +2,14 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { describe, expect, test } from 'vitest'
 import { CacheConfigurationError, CacheManager, loadConfig } from 'tidemark'
-import tidemark, { cached, cacheBusting, rateLimit, setupCache, type CacheRouteOptions } from 'tidemark/fastify'
+import tidemark, {
+  addCacheRoutes,
+  cached,
+  cacheBusting,
+  rateLimit,
+  setupCache,
+  type CacheRouteOptions,
+} from 'tidemark/fastify'
 import { get, inMemory, inTurn, makeApp, makeCachedApp, makeGate, silent } from './harness.ts'
 
 async function refusalOf(app: FastifyInstance): Promise<string> {
@@ -428,5 +435,31 @@ describe('where routes stand', () => {
       }
       expect(found).toEqual(outcomes)
     }
+  })
+})
+
+describe('in the place of a cache', () => {
+  const none = undefined as unknown as CacheManager
+
+  test.each<[string, (cache: CacheManager) => unknown]>([
+    ['options of cached', (cache) => cached(cache, { ttl: 60 })],
+    ['options of cacheBusting', (cache) => cacheBusting(cache, { keys: 'a' })],
+    ['rate limit', (cache) => rateLimit(cache, '1/minute')],
+    ['management routes', (cache) => addCacheRoutes(makeApp(), cache)],
+  ])('%s: what is none is named', (subject, ask) => {
+    const expected = 'cache: expected a CacheManager, as createCache() or setupCache() returns it, got'
+    // As `app.cache` is before the plugin has run.
+    expect(() => ask(none)).toThrow(`invalid ${subject}:\n  ${expected} undefined`)
+    expect(() => ask({} as CacheManager)).toThrow(`${expected} an object`)
+    expect(() => ask(inMemory().namespace('a'))).not.toThrow()
+  })
+
+  test('options that were not made by cached() and the like are refused with the route’s name', () => {
+    const app = makeCachedApp(inMemory())
+    const options = { cache: { ttl: 60 }, rateLimit: '1/minute' } as never
+    expect(() => app.get('/items', options, () => 'hello')).toThrow(
+      'invalid options of GET /items:\n  cache: expected to be made by cached(): { ...cached(cache, …), schema }, got an object' +
+        "\n  rateLimit: expected to be made by rateLimit(): { ...rateLimit(cache, …), schema }, got '1/minute'",
+    )
   })
 })

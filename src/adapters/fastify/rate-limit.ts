@@ -23,6 +23,7 @@ import {
   describe,
   describeError,
   RateLimitError,
+  RedisReplyError,
   CacheException,
   type ConfigurationFault,
 } from '../../exceptions.ts'
@@ -199,15 +200,20 @@ function limiterOf({ cache: { parts }, name, windows }: RateLimitSpec, route: Ro
   const keyPrefix = `${parts.keyPrefix}rl:${name ?? routeName(route)}`
   const id = JSON.stringify([keyPrefix, windows])
   const { connection, clock } = parts
-  const onOutage = (error: Error): void => reportOutage(parts, error)
+  const onOutage = (error: Error): void => reportOutage(parts, error, routeName(route))
   const limiter = ofCache.get(id) ?? new RateLimiter(windows, { connection, keyPrefix, clock, onOutage })
   ofCache.set(id, limiter)
   return limiter
 }
 
-function reportOutage({ telemetry }: CacheParts, cause: Error): void {
-  const message = `rate limits are counted in memory until Redis serves them again: ${cause.message}`
-  telemetry.report(new CacheException(message, { cause }))
+/** No `RedisConnectionError`, whatever the cause: such a one is not logged beside the outage that it belongs to. */
+function reportOutage({ telemetry }: CacheParts, cause: Error, route: string): void {
+  const message = `rate limits are counted in memory until Redis serves them again: ${cause.message} (first at ${route})`
+  const error =
+    cause instanceof RedisReplyError
+      ? new RedisReplyError(message, cause.replyCode, { cause })
+      : new CacheException(message, { cause })
+  telemetry.report(error, { route })
 }
 
 function routeName({ method, url }: Route): string {

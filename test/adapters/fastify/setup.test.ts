@@ -90,7 +90,9 @@ describe('setupCache', () => {
   test('a part of an application may have a cache of its own', async () => {
     const app = makeCachedApp(inMemory())
     const own = inMemory()
-    await app.register(async (part) => void expect(setupCache(part, own)).toBe(part.cache))
+    await app.register(async (part) => {
+      expect(setupCache(part, own)).toBe(part.cache)
+    })
     expect(app.cache).not.toBe(own)
   })
 })

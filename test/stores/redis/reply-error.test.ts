@@ -129,7 +129,7 @@ describe('a server that is none', () => {
     onTestFinished(() => cache.close())
     return cache.get('a').then(
       () => 'answered',
-      (error: Error) => error.message,
+      (error: unknown) => (error as Error).message,
     )
   }
 

@@ -42,6 +42,8 @@ describe('setupCache', () => {
     const app = makeApp()
     expect(setupCache(app, { redis: false, cache: { defaultTtl: '5m' } }).parts.defaultTtlMs).toBe(300_000)
     expect(() => setupCache(makeApp(), { cach: {} } as never)).toThrow(CacheConfigurationError)
+    const refusal = /^invalid tidemark configuration:\n {2}config: expected .* for a URL, got a string$/
+    expect(() => setupCache(makeApp(), 'redis://:secret@h' as never)).toThrow(refusal)
   })
 
   test('a manager of your own is not closed with the application', async () => {

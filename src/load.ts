@@ -295,13 +295,14 @@ export class Loads {
   /** A note is a hint for who comes next: without it, or with that of a load that was refused, one more load is needed. */
   async #keepNote(request: LoadRequest, { parent }: Lease, { note, windows }: Load): Promise<void> {
     const { store, clock, telemetry } = this.#options
+    const { key, namespace } = request
     try {
       await store.set(
         note!.id,
         noteDraft(note!.value, windows, { parentId: parent?.entryId, tags: request.tags, now: clock.now() }),
       )
     } catch (error) {
-      telemetry.report(error, request)
+      telemetry.report(error, { key, namespace })
     }
   }
 

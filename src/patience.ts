@@ -8,11 +8,12 @@ export const WAITED_OUT: LoadTimeoutError = new LoadTimeoutError('waited long en
 
 /** A caller's own, over all the loads it may have to wait for. With a stale copy the load goes on when its time is over. */
 export function patienceOf(request: LoadRequest, hasStale: boolean): Patience {
-  const { key, namespace, signal, softTimeoutMs = Infinity, hardTimeoutMs = Infinity } = request
+  const { key, namespace, route, signal, softTimeoutMs = Infinity, hardTimeoutMs = Infinity } = request
   const timeoutMs = hasStale ? Math.min(softTimeoutMs, hardTimeoutMs) : hardTimeoutMs
   const late = (): Error => {
     const none = `no result for ${JSON.stringify(key)} within ${timeoutMs} ms`
-    return new LoadTimeoutError(hasStale ? `a load is late, and goes on: ${none}` : none, { key, namespace })
+    const what = route === undefined ? 'a load' : `the handler of ${route}`
+    return new LoadTimeoutError(hasStale ? `${what} is late, and goes on: ${none}` : none, { key, namespace })
   }
   return { signal, until: performance.now() + timeoutMs, late, mayGoOn: hasStale }
 }

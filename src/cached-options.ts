@@ -1,7 +1,7 @@
 /** The options of `cached` and `cacheBusting`, and what is checked of them before anything is wrapped. */
 import type { NamesFunction, Unannotated } from './decorator.ts'
-import { CacheConfigurationError, describe, type ConfigurationFault } from './exceptions.ts'
-import { BOOLEAN, DURATION, optionFaults, SHARE, TTL, type Check } from './option-checks.ts'
+import { CacheConfigurationError, type ConfigurationFault } from './exceptions.ts'
+import { BOOLEAN, DURATION, noCache, optionFaults, SHARE, TTL, type Check } from './option-checks.ts'
 import type { GetOrSetOptions } from './options.ts'
 
 /** A function of the arguments. */
@@ -106,11 +106,10 @@ export function listOf<T>(names: T | readonly T[]): readonly T[] {
   return Array.isArray(names) ? (names as readonly T[]) : [names as T]
 }
 
+/** A stand-in for a cache has the methods that are called. */
 function cacheFaults(cache: unknown, methods: readonly string[]): ConfigurationFault[] {
-  const isCache = methods.every((method) => typeof (Object(cache) as Record<string, unknown>)[method] === 'function')
-  return isCache
-    ? []
-    : [{ path: 'cache', expected: 'a CacheManager, as createCache() returns it', got: describe(cache) }]
+  const isThere = methods.every((method) => typeof (Object(cache) as Record<string, unknown>)[method] === 'function')
+  return isThere ? [] : [noCache(cache)]
 }
 
 function isName(value: unknown): boolean {

@@ -4,7 +4,14 @@
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number
+  /**
+   * Milliseconds since whenever, of a clock that is never set: in memory leases and holds go by it. Default: `now`.
+   *
+   * @example
+   * createCache({ clock: { now: () => Date.now(), passed: () => performance.now() } })
+   */
+  passed?(): number
 }
 
 /** The clock of this machine. */
-export const systemClock: Clock = { now: () => Date.now() }
+export const systemClock: Clock = { now: () => Date.now(), passed: () => performance.now() }

@@ -63,8 +63,8 @@ export class RedisReplyError extends CacheException {
   /** The first word of Redis's answer. */
   readonly replyCode: string
 
-  constructor(message: string, replyCode: string) {
-    super(message)
+  constructor(message: string, replyCode: string, options?: CacheExceptionOptions) {
+    super(message, options)
     this.replyCode = replyCode
   }
 }

@@ -32,6 +32,8 @@ export interface LoadControl extends LoadContext {
 
 export interface LoadRequest extends About, LoadSettings {
   readonly id: string
+  /** The route whose handler it runs, by its pattern. */
+  readonly route?: string | undefined
   /** The parent that the entry hangs on. */
   readonly parentId?: string | undefined
   /** What the caller found instead of a fresh entry, expired or not. */

@@ -70,20 +70,20 @@ export class Loads {
 
   /** Loads, or waits for whoever does; a stale copy in its grace answers if that fails or is late. */
   async load(request: LoadRequest): Promise<Loaded> {
-    const { key, namespace, signal } = request
+    const { key, namespace, route, signal } = request
     const stale = this.#staleOf(request)
     try {
       return await this.#ask(request, patienceOf(request, stale !== undefined))
     } catch (error) {
       if (stale === undefined || signal?.aborted === true) throw error
-      this.#options.telemetry.reportLoad(error, { key, namespace })
+      this.#options.telemetry.reportLoad(error, { key, namespace, route })
       return loadedFrom(stale, 'stale')
     }
   }
 
   /** Loads behind the caller's back, unless anybody does so already. */
   async refresh(request: LoadRequest): Promise<void> {
-    const { id, key, namespace } = request
+    const { id, key, namespace, route } = request
     if (this.#refreshing.has(id)) return
     this.#refreshing.add(id)
     try {
@@ -93,7 +93,7 @@ export class Loads {
       await flight.wait(flight.outcome, patienceBehind(request, this.#options.waitMs))
     } catch (error) {
       // The stale entry stays where it is, and the next caller tries again.
-      this.#options.telemetry.reportLoad(error, { key, namespace })
+      this.#options.telemetry.reportLoad(error, { key, namespace, route })
     } finally {
       this.#refreshing.delete(id)
     }
@@ -295,13 +295,14 @@ export class Loads {
   /** A note is a hint for who comes next: without it, or with that of a load that was refused, one more load is needed. */
   async #keepNote(request: LoadRequest, { parent }: Lease, { note, windows }: Load): Promise<void> {
     const { store, clock, telemetry } = this.#options
+    const { key, namespace } = request
     try {
       await store.set(
         note!.id,
         noteDraft(note!.value, windows, { parentId: parent?.entryId, tags: request.tags, now: clock.now() }),
       )
     } catch (error) {
-      telemetry.report(error, request)
+      telemetry.report(error, { key, namespace })
     }
   }
 

@@ -1,6 +1,6 @@
 /** What an option may be, in one check for each, and everything that is wrong with a set of them. */
 import { DURATION_FORMAT, parseDuration } from './duration.ts'
-import { describe, type ConfigurationFault } from './exceptions.ts'
+import { CacheConfigurationError, describe, type ConfigurationFault } from './exceptions.ts'
 
 /** What one option accepts; `undefined` is as good as left out and is not asked about. */
 export interface Check {
@@ -20,6 +20,22 @@ export const BOOLEAN: Check = { expected: 'true or false', accepts: (value) => t
 export const SHARE: Check = {
   expected: 'a number from 0 to 1',
   accepts: (value) => typeof value === 'number' && value >= 0 && value <= 1,
+}
+
+/** A fault for what stands in the place of a cache. */
+export function noCache(got: unknown): ConfigurationFault {
+  return { path: 'cache', expected: 'a CacheManager, as createCache() or setupCache() returns it', got: describe(got) }
+}
+
+/** What adapters take: they ask it for its parts. */
+export function isCache(value: unknown): boolean {
+  const { parts } = Object(value) as { readonly parts?: unknown }
+  return typeof parts === 'object' && parts !== null
+}
+
+/** @throws {CacheConfigurationError} that says what was expected in the place of a cache */
+export function assertCache(cache: unknown, subject: string): void {
+  if (!isCache(cache)) throw new CacheConfigurationError([noCache(cache)], subject)
 }
 
 /** Everything that is wrong with `options`, names that do not exist included. */

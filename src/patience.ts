@@ -8,10 +8,12 @@ export const WAITED_OUT: LoadTimeoutError = new LoadTimeoutError('waited long en
 
 /** A caller's own, over all the loads it may have to wait for. With a stale copy the load goes on when its time is over. */
 export function patienceOf(request: LoadRequest, hasStale: boolean): Patience {
-  const { key, namespace, signal, softTimeoutMs = Infinity, hardTimeoutMs = Infinity } = request
+  const { key, namespace, route, signal, softTimeoutMs = Infinity, hardTimeoutMs = Infinity } = request
   const timeoutMs = hasStale ? Math.min(softTimeoutMs, hardTimeoutMs) : hardTimeoutMs
   const late = (): Error => {
-    return new LoadTimeoutError(`no result for ${JSON.stringify(key)} within ${timeoutMs} ms`, { key, namespace })
+    const none = `no result for ${JSON.stringify(key)} within ${timeoutMs} ms`
+    const what = route === undefined ? 'a load' : `the handler of ${route}`
+    return new LoadTimeoutError(hasStale ? `${what} is late, and goes on: ${none}` : none, { key, namespace })
   }
   return { signal, until: performance.now() + timeoutMs, late, mayGoOn: hasStale }
 }
@@ -23,7 +25,10 @@ export function patienceOf(request: LoadRequest, hasStale: boolean): Patience {
 export function patienceBehind({ key, namespace, found }: LoadRequest, waitMs: number): Patience {
   const ms = Math.max(waitMs, 2 * (found?.loadMs ?? 0))
   const late = (): Error =>
-    new LoadTimeoutError(`no refresh of ${JSON.stringify(key)} within ${ms} ms`, { key, namespace })
+    new LoadTimeoutError(`a refresh is given up: no result for ${JSON.stringify(key)} within ${ms} ms`, {
+      key,
+      namespace,
+    })
   return { signal: undefined, until: performance.now() + ms, late, mayGoOn: false, isBehind: true }
 }
 

@@ -40,7 +40,7 @@ export interface RateLimiterOptions {
   /** What the keys in Redis begin with. */
   readonly keyPrefix: string
   readonly clock?: Clock
-  /** Redis fails and this process begins to count for itself: told once per outage, for all limiters of a connection. */
+  /** Redis fails, or refuses (`RedisReplyError`), and this process begins to count for itself: told once per outage, for all limiters of a connection. */
   readonly onOutage?: (error: Error) => void
 }
 

@@ -109,16 +109,24 @@ export class Telemetry {
     warn(`tidemark: ${redis} ${what.join('; ')}`)
   }
 
-  /** Tells of a load whose failure no caller sees: each was answered with what was stale. */
-  reportLoad(error: unknown, about: About): void {
+  /** Tells of a load whose failure, or lateness, no caller sees: each was answered with what was stale. */
+  reportLoad(error: unknown, { key, namespace, route }: About & { readonly route?: string | undefined }): void {
     // Any other fault of the cache was told where it occurred.
     if (error instanceof CacheException && !(error instanceof LoadTimeoutError)) return
     this.counters.errors++
-    this.events.emit('error', { error, ...about })
+    this.events.emit('error', { error, key, namespace, ...(route !== undefined && { route }) })
+    // Its own deadline is over; that of a load inside of the loader is a failure like others.
+    if (error instanceof LoadTimeoutError && error.key === key && error.namespace === namespace) {
+      const where = nameOf({ namespace })
+      return this.#warn(
+        `late ${route ?? namespace}`,
+        `${error.message}${where}; what is stale is served (${error.code})`,
+      )
+    }
     const name = error instanceof Error ? error.name : typeof error
     this.#warn(
-      `load ${about.namespace} ${name}`,
-      `a load failed, what is stale is served: ${describeError(error)}${nameOf(about)}`,
+      `load ${namespace} ${name}`,
+      `a load failed, what is stale is served: ${describeError(error)}${nameOf({ key, namespace })}`,
     )
   }
 

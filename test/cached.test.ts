@@ -384,7 +384,12 @@ describe('options are checked at once', () => {
   })
 
   test.each<[string, string, unknown[]]>([
-    ['cached', 'cache: expected a CacheManager, as createCache() returns it, got undefined', [undefined, {}]],
+    [
+      'cached',
+      'cache: expected a CacheManager, as createCache() or setupCache() returns it, got undefined',
+      [undefined, {}],
+    ],
+    ['cacheBusting', 'cache: expected a CacheManager, as createCache() or setupCache()', [undefined, { keys: 'a' }]],
     ['cached', 'options: expected an object, got 300', [cache, 300]],
     ['cached', 'keys: expected one of ttl, namespace, key, tags, ', [cache, { keys: ['a'] }]],
     ['cached', 'signal: expected one of ttl', [cache, { signal: undefined }]],

@@ -201,6 +201,7 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
       const hung = await loader.started()
       await expect.poll(() => hung.context.signal.aborted).toBe(true)
       expect(errors).toEqual([expect.any(LoadTimeoutError)])
+      expect((errors[0] as Error).message).toMatch(/^a refresh is given up: no result for "a" within \d+ ms$/)
       const refreshed = async (): Promise<unknown> => impatient.getOrSet('a', () => 'new', windows)
       await expect.poll(refreshed, { timeout: 5000 }).toBe('new')
     })
@@ -241,6 +242,34 @@ describe.each(STORES)('getOrSet over %s', (kind) => {
       expect(run.context.signal.aborted).toBe(false)
       run.resolve('new')
       await expect.poll(() => cache.get('a')).toBe('new')
+    })
+
+    test('that it is late is logged as that, once a minute for each namespace', async () => {
+      const lines: string[] = []
+      const told = create({ clock, logger: { info() {}, warn: (line) => void lines.push(line), error() {} } })
+      const windows = { ttl: 1, grace: 60, softTimeout: 0.01 }
+      for (const namespace of ['', 'n']) await told.set('a', 'old', { ttl: 1, grace: 60, namespace })
+      clock.advance('1s')
+      for (const namespace of ['', '', 'n']) {
+        expect(await told.getOrSet('a', loader.load, { ...windows, namespace })).toBe('old')
+      }
+      expect(lines.filter((line) => !line.includes('no Redis'))).toEqual([
+        'tidemark: a load is late, and goes on: no result for "a" within 10 ms; what is stale is served (ERR_CACHE_LOAD_TIMEOUT)',
+        'tidemark: a load is late, and goes on: no result for "a" within 10 ms, namespace "n"; what is stale is served (ERR_CACHE_LOAD_TIMEOUT)',
+      ])
+      expect(told.getStatistics().errors).toBe(3)
+      for (const run of [await loader.started(), await loader.started(2)]) run.resolve('new')
+    })
+
+    test('a load inside of it that was not in time is a failure', async () => {
+      const lines: string[] = []
+      const told = create({ clock, logger: { info() {}, warn: (line) => void lines.push(line), error() {} } })
+      await told.set('a', 'old', { ttl: 1, grace: 60 })
+      clock.advance('1s')
+      const inner = (): Promise<unknown> => told.getOrSet('b', loader.load, { hardTimeout: '5ms' })
+      expect(await told.getOrSet('a', inner)).toBe('old')
+      expect(lines.at(-1)).toContain('a load failed, what is stale is served: LoadTimeoutError: no result for')
+      ;(await loader.started()).resolve('new')
     })
 
     test('without one it has no effect', async () => {

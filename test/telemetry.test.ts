@@ -121,6 +121,7 @@ describe('a load that failed, while its callers were served what is stale', () =
     expect(telemetry.statistics().errors).toBe(0)
     telemetry.reportLoad(new LoadTimeoutError('no result'), about)
     expect([telemetry.statistics().errors, logged.length]).toEqual([1, 1])
+    expect(logged[0]).toContain('a load failed, what is stale is served: LoadTimeoutError: no result, key "a"')
   })
 })
 

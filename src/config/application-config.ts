@@ -52,7 +52,7 @@ export interface ApplicationConfig {
    */
   store?: Store | undefined
   /**
-   * What tells the time; freshness is decided by it.
+   * What tells the time: `now()` decides freshness, `passed()` in memory when leases and holds end.
    *
    * Default: the clock of this machine.
    *

@@ -53,7 +53,9 @@ const PLACE: readonly FieldPath[] = [
 export function loadConfig(env: NodeJS.ProcessEnv = process.env, explicit: ApplicationConfig = {}): Config {
   if (LOADED.has(explicit)) return explicit as Config
   if (!isPlainObject(explicit)) {
-    throw new CacheConfigurationError([{ path: 'config', expected: 'an object', got: kind(explicit) }])
+    const isText = typeof (explicit as unknown) === 'string'
+    const expected = isText ? 'an object, { redis: { url: … } } for a URL' : 'an object'
+    throw new CacheConfigurationError([{ path: 'config', expected, got: kind(explicit) }])
   }
   const { redis } = explicit
   const faults: ConfigurationFault[] = []
@@ -79,6 +81,8 @@ export function provenanceOf(config: Config): Provenance {
 
 /** The same configuration, loaded or not, which logs to `logger` unless it names one itself. */
 export function withLogger(config: ApplicationConfig | undefined, logger: Logger): ApplicationConfig {
+  // What is none is left for `loadConfig` to refuse.
+  if (config !== undefined && !isPlainObject(config)) return config
   const provenance = config && LOADED.get(config)
   if (provenance === undefined) return config?.logger === undefined ? { ...config, logger } : config
   return provenance.hasLogger ? config! : freeze({ ...(config as Config), logger }, provenance)

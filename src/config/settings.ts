@@ -43,9 +43,17 @@ function collect(section: Section, config: object): void {
     } else if (isPlainObject(value)) {
       collect({ ...section, tree: node, prefix: `${path}.` }, value)
     } else {
-      faults.push({ path, expected: path === 'redis' ? 'an object, or false' : 'an object', got: kind(value) })
+      faults.push({ path, expected: path === 'redis' ? redisFor(value) : 'an object', got: kind(value) })
     }
   }
+}
+
+/** What to write instead of what stands for `redis`: most often it belongs into one field of it. */
+function redisFor(value: unknown): string {
+  if (typeof value === 'string') return 'an object, { url: … } for a URL or { host: … } for a name, or false'
+  return typeof value === 'object' && !Array.isArray(value) && value !== null
+    ? 'an object, { client: … } for a client of your own, or false'
+    : 'an object, or false'
 }
 
 /** What something is where a section belongs; not its text, which may be a URL with a password. */

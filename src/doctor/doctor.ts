@@ -2,8 +2,11 @@
 import type { CacheManager } from '../cache-manager.ts'
 import type { Clock } from '../clock.ts'
 import { hashTag } from '../key.ts'
+import { assertCache } from '../option-checks.ts'
 import type { ClusterConnection } from '../stores/redis/cluster-connection.ts'
+import { RedisReplyError } from '../exceptions.ts'
 import { RedisConnection } from '../stores/redis/connection.ts'
+import { replyCodeOf } from '../stores/redis/reply-error.ts'
 import {
   examineClients,
   examineClock,
@@ -25,11 +28,13 @@ const PINGS = 20
  *
  * It takes a few dozen commands and leaves nothing behind. What cannot be found out is said, and fails nothing.
  *
+ * @throws {CacheConfigurationError} for what is no cache
  * @returns findings, the worst first; `level` is 'ok', 'warning' or 'problem'
  * @example
  * for (const { level, check, found, remedy } of await doctor(cache)) console.log(level, check, found, remedy ?? '')
  */
 export async function doctor(cache: CacheManager): Promise<Finding[]> {
+  assertCache(cache, 'argument of doctor')
   const { connection, keyPrefix, clock } = cache.parts
   if (connection === undefined) {
     const found = 'entries are kept in the memory of this process'
@@ -63,7 +68,7 @@ async function examineServers(connection: RedisConnection | ClusterConnection, c
   } catch (error) {
     const remedy =
       'start the nodes, or correct redis.cluster and the network between; routes and getOrSet load meanwhile'
-    return [{ check: 'latency', level: 'problem', found: (error as Error).message, remedy }]
+    return [{ check: 'reach', level: 'problem', found: (error as Error).message, remedy }]
   }
 }
 
@@ -101,11 +106,7 @@ async function examineLatency(connection: RedisConnection): Promise<Finding> {
       trips.push(performance.now() - sentAt)
     }
   } catch (error) {
-    const found = (error as Error).message
-    // It is left before it is asked anything.
-    if (found.includes('READONLY')) return readOnly(found)
-    const remedy = 'start Redis, or correct redis.url and the network between; routes and getOrSet load meanwhile'
-    return { check, level: 'problem', found, remedy }
+    return unanswered(error as Error)
   }
   trips.sort((a, b) => a - b)
   const median = trips[PINGS / 2]!
@@ -114,3 +115,21 @@ async function examineLatency(connection: RedisConnection): Promise<Finding> {
   const remedy = 'every hit takes one round trip: move Redis nearer, or put memory in front of it (cache.l1)'
   return { check, level: 'warning', found, remedy }
 }
+
+/** PING was not answered, or not with a PONG. */
+function unanswered(error: Error): Finding {
+  const found = error.message
+  const level = 'problem'
+  // It is left before it is asked anything.
+  if (found.includes('READONLY')) return readOnly(found)
+  const cause = error.cause instanceof Error ? error.cause : error
+  const code = error instanceof RedisReplyError ? error.replyCode : replyCodeOf(cause)
+  if (code === 'NOPERM') return { check: 'rights', level, found, remedy: 'allow PING (ACL +ping)' }
+  const remedy = REFUSALS.has(code ?? '')
+    ? 'correct redis.username and redis.password, or redis.db; routes and getOrSet load meanwhile'
+    : 'start Redis, or correct redis.url and the network between; routes and getOrSet load meanwhile'
+  return { check: 'reach', level, found, remedy }
+}
+
+/** Of a login, and of a database that is not there. */
+const REFUSALS: ReadonlySet<string> = new Set(['NOAUTH', 'WRONGPASS', 'ERR'])

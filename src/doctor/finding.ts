@@ -2,7 +2,7 @@
 
 /** One thing that was looked at. */
 export interface Finding {
-  /** `latency`, `version`, `role`, `cluster`, `memory`, `eviction`, `persistence`, `clock`, `rights`, `connections`, `store`. */
+  /** `reach`, `latency`, `version`, `role`, `cluster`, `memory`, `eviction`, `persistence`, `clock`, `rights`, `connections`, `store`. */
   readonly check: string
   /** 'problem': tidemark does not work, or not as promised; 'warning': it could be better. */
   readonly level: 'ok' | 'warning' | 'problem'

@@ -314,10 +314,10 @@ export class ResponseCache {
   }
 
   #request({ key, request, entry, isCutOff, askedAt }: Found): Omit<LoadRequest, 'run'> {
-    const { namespace, windows } = this.#policy
+    const { namespace, windows, pattern: route } = this.#policy
     const tags = stampsOf(namespace, request.tags())
     // Responses are compressed already, where it is of use (packed.ts).
-    return { ...key, windows, tags, found: entry, isCutOff, askedAt, compress: false }
+    return { ...key, route, windows, tags, found: entry, isCutOff, askedAt, compress: false }
   }
 
   /** What was found, in the place of what the handler should have made. */
@@ -331,8 +331,9 @@ export class ResponseCache {
 
   /** Nobody else hears of a handler that fails while what is stale is the answer. */
   #tellFailed({ key }: Found, how: string): void {
-    const error = new Error(`the handler of ${this.#policy.pattern} ${how}`)
-    this.#cache.parts.telemetry.reportLoad(error, { key: key.key, namespace: key.namespace })
+    const { pattern: route } = this.#policy
+    const error = new Error(`the handler of ${route} ${how}`)
+    this.#cache.parts.telemetry.reportLoad(error, { key: key.key, namespace: key.namespace, route })
   }
 
   #count(event: 'hit' | 'stale' | 'miss', { key, namespace }: ResponseKey): void {

@@ -41,6 +41,7 @@ export interface MemoryStoreOptions extends EntryTableOptions {
 
 interface HeldLease {
   readonly lease: Lease
+  /** In time that has passed. */
   readonly expiresAt: number
 }
 
@@ -53,7 +54,7 @@ interface HeldLease {
 export class MemoryStore implements Store {
   readonly #entries: EntryTable
   readonly #leases = new Map<string, HeldLease>()
-  /** Names whose fills are refused until the time that stands with them. */
+  /** Names whose fills are refused until so much time has passed. */
   readonly #onHold = new Map<string, number>()
   readonly #watches = new Watches()
   readonly #watermark = new Watermark(0)
@@ -151,7 +152,7 @@ export class MemoryStore implements Store {
     this.#assertOpen()
     const now = this.#options.clock.now()
     this.#watermark.stamp(stamps, Math.max(now * MICROSECONDS, this.#watermark.seq + 1), soft)
-    this.#hold(stamps, now, holdMs)
+    this.#hold(stamps, this.#passed(), holdMs)
     this.#watermark.prune((now - this.#options.stampsMs) * MICROSECONDS)
   }
 
@@ -199,8 +200,14 @@ export class MemoryStore implements Store {
     return { seq: this.#watermark.seq, epoch: EPOCH }
   }
 
+  /** Who sets the clock of the machine neither takes a lease from its holder nor keeps it from those who come next. */
+  #passed(): number {
+    const { clock } = this.#options
+    return clock.passed?.() ?? clock.now()
+  }
+
   #grant(lease: Lease, leaseMs: number): void {
-    const now = this.#options.clock.now()
+    const now = this.#passed()
     // Taken out first, so that the map stays in the order in which leases of one length end.
     this.#leases.delete(lease.id)
     this.#leases.set(lease.id, { lease, expiresAt: now + leaseMs })
@@ -212,7 +219,7 @@ export class MemoryStore implements Store {
 
   #isLeased(id: string, { tags, parentId }: AcquireOptions): boolean {
     const held = this.#leases.get(id)
-    if (held === undefined || held.expiresAt <= this.#options.clock.now()) return false
+    if (held === undefined || held.expiresAt <= this.#passed()) return false
     // A load that an invalidation has overtaken, or that has lost its parent, will be refused: whoever asks now need
     // not wait for it.
     const { seq, parent } = held.lease
@@ -245,7 +252,7 @@ export class MemoryStore implements Store {
 
   #isOnHold(tags: readonly string[]): boolean {
     if (this.#onHold.size === 0) return false
-    const now = this.#options.clock.now()
+    const now = this.#passed()
     return [EVERYTHING, ...tags].some((name) => (this.#onHold.get(name) ?? 0) > now)
   }
 

@@ -1,6 +1,6 @@
 /** `npm run check:chaos`: every outage under load, in figures; `-- --soak 600`: ten minutes of all of them. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { optionsIn, told, UsageError, wholeNumber } from '../races/command-line.ts'
 import { OUTAGES, type Outage } from './outages.ts'
 import { faultsOf, HEADING, lineOf, TARGETS } from './report.ts'
 import { runPhase, warmUp } from './run.ts'
@@ -19,17 +19,20 @@ const WATCH_MS = 3000
  * @returns the exit code
  */
 export async function main(args: readonly string[], sources: URL): Promise<number> {
-  const { values } = parseArgs({ args: [...args], options: NAMES })
-  const seed = numberOf('seed', values.seed) ?? FULL_LOAD.seed
-  const seconds = numberOf('soak', values.soak)
-  if (seconds !== undefined) return checkSoak(seconds, { seed, sources })
-  return checkOutages(outagesOf(values.phases), { seed, sources })
+  return (await told(() => check(args, sources))) ? 0 : 1
+}
+
+async function check(args: readonly string[], sources: URL): Promise<boolean> {
+  const values = optionsIn({ args: [...args], options: NAMES })
+  const seed = values.seed === undefined ? FULL_LOAD.seed : wholeNumber('seed', values.seed, 0)
+  if (values.soak === undefined) return checkOutages(outagesOf(values.phases), { seed, sources })
+  return checkSoak(wholeNumber('soak', values.soak, 1), { seed, sources })
 }
 
 async function checkOutages(
   outages: readonly Outage[],
   { seed, sources }: { readonly seed: number; readonly sources: URL },
-): Promise<number> {
+): Promise<boolean> {
   const scene = await Scene.open({ ...FULL_LOAD, seed }, sources)
   const faults: string[] = []
   try {
@@ -61,7 +64,7 @@ async function checkOutages(
   const { p99Ms, maxMs, backMs } = TARGETS
   print(`targets: 0 wrong, p99 ${p99Ms} ms, max ${maxMs} ms, hits back after ${backMs} ms`)
   for (const fault of faults) print(`missed: ${fault}`)
-  return faults.length === 0 ? 0 : 1
+  return faults.length === 0
 }
 
 /** Each rejects while Redis is gone, and is delivered to all when it is back. */
@@ -91,7 +94,7 @@ async function checkInvalidations(scene: Scene): Promise<readonly string[]> {
 async function checkSoak(
   seconds: number,
   { seed, sources }: { readonly seed: number; readonly sources: URL },
-): Promise<number> {
+): Promise<boolean> {
   print(`${seconds} s of random faults, ${FULL_LOAD.connections} connections, seed ${seed}`)
   const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
   const onLook = ({ atS, rssBytes, heapBytes, handles }: Look, { requests, wrongs, lines }: Soak): void => {
@@ -105,7 +108,7 @@ async function checkSoak(
   const faults = [...growth(looks), ...unhandled, ...warnings, ...wrong]
   print(`${wrongs} wrong, ${unhandled.length} unhandled rejections, ${warnings.length} warnings`)
   for (const fault of faults) print(`missed: ${fault}`)
-  return faults.length === 0 && wrongs === 0 ? 0 : 1
+  return faults.length === 0 && wrongs === 0
 }
 
 function outagesOf(names: string | undefined): readonly Outage[] {
@@ -113,15 +116,8 @@ function outagesOf(names: string | undefined): readonly Outage[] {
   return names.split(',').map((name) => {
     const found = OUTAGES.find((outage) => outage.name === name.trim())
     if (found !== undefined) return found
-    throw new Error(`--phases: expected one of ${OUTAGES.map((outage) => outage.name).join(', ')}, got '${name}'`)
+    throw new UsageError(`--phases: expected one of ${OUTAGES.map((outage) => outage.name).join(', ')}, got '${name}'`)
   })
-}
-
-function numberOf(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined
-  const number = Number(text)
-  if (!(number >= 0)) throw new Error(`--${name}: expected a number, got '${text}'`)
-  return number
 }
 
 function print(line: string): void {

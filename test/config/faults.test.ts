@@ -34,10 +34,24 @@ describe('the error', () => {
     }
     const url = 'redis://:secret@h'
     expect(faultsOf({ redis: url, cache: { memory: [] } })).toEqual([
-      { path: 'redis', expected: 'an object, or false', got: 'a string' },
+      {
+        path: 'redis',
+        expected: 'an object, { url: … } for a URL or { host: … } for a name, or false',
+        got: 'a string',
+      },
       { path: 'cache.memory', expected: 'an object', got: 'an array' },
     ])
-    expect(refused({ redis: true })).toEqual(['redis'])
+    expect(faultsOf(url)).toEqual([
+      { path: 'config', expected: 'an object, { redis: { url: … } } for a URL', got: 'a string' },
+    ])
+    expect(faultsOf({ redis: new Map() })).toEqual([
+      {
+        path: 'redis',
+        expected: 'an object, { client: … } for a client of your own, or false',
+        got: 'an object of another kind',
+      },
+    ])
+    expect(faultsOf({ redis: true })).toEqual([{ path: 'redis', expected: 'an object, or false', got: 'a boolean' }])
     expect(refused({ redis: null, cache: false })).toEqual(['redis', 'cache'])
   })
 })

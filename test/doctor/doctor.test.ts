@@ -184,7 +184,11 @@ test('nobody there is the one finding, and the worst come first', async () => {
   const nobody = createCache({ redis: { host: '127.0.0.1', port: 1, socketTimeout: '200ms' } })
   caches.push(nobody)
   const findings = await doctor(nobody)
-  expect(findings.map(({ check, level }) => [check, level])).toEqual([['latency', 'problem']])
+  expect(findings.map(({ check, level }) => [check, level])).toEqual([['reach', 'problem']])
+  expect(findings[0]).toMatchObject({
+    found: expect.stringContaining('cannot be reached'),
+    remedy: expect.stringMatching(/^start Redis/),
+  })
   const there = createCache({ redis: { url: server.url } })
   caches.push(there)
   const levels = (await doctor(there)).map(({ level }) => level)
@@ -193,6 +197,30 @@ test('nobody there is the one finding, and the worst come first', async () => {
   )
 })
 
+test('whom it does not let in is told what to correct', async () => {
+  const findings = await examine({ redis: { url: server.url, username: 'limited', password: 'wrong' } })
+  expect(findings).toEqual({
+    reach: {
+      check: 'reach',
+      level: 'problem',
+      found: expect.stringContaining('refused the connection: WRONGPASS'),
+      remedy: expect.stringMatching(/^correct redis\.username/),
+    },
+  })
+})
+
+test('a user who may not PING lacks a right, not a server', async () => {
+  await server.call('ACL', 'SETUSER', 'mute', 'on', '>secret', '~*', '&*', '+@all', '-ping')
+  const findings = await examine({ redis: { url: server.url, username: 'mute', password: 'secret' } })
+  expect(Object.keys(findings)).toEqual(['rights'])
+  expect(findings['rights']?.found).toMatch(/NOPERM/)
+})
+
 test('a cache without Redis is told how to share', async () => {
   expect(await examine({ redis: false })).toMatchObject({ store: { level: 'ok' } })
+})
+
+test('what is no cache is refused', async () => {
+  const expected = 'cache: expected a CacheManager, as createCache() or setupCache() returns it, got undefined'
+  await expect(doctor(undefined as unknown as CacheManager)).rejects.toThrow(expected)
 })

@@ -57,15 +57,26 @@ test.each([
   [['--seed=-1'], "--seed: expected a whole number of at least 0, got '-1'"],
   [['--phases', 'calm,nope'], '--phases: expected one of calm, calm l1, '],
   [['--mutant', 'nope'], '--mutant: expected one of token, '],
+  [['--topology', 'ring'], "--topology: expected one of single, cluster, sentinel, got 'ring'"],
   [['--bogus'], "Unknown option '--bogus'"],
 ])('what the command cannot mean is refused: %j', (args, message) => {
   expect(() => parse(args)).toThrow(UsageError)
   expect(() => parse(args)).toThrow(message)
 })
 
+test.each([
+  ['nope.mjs', "expected tidemark, naive, lock or the path of a module, got 'nope.mjs', and there is no such file"],
+  ['test', "'test' cannot be loaded: "],
+  ['src/index.ts', 'expected a module that exports contestant, with create() (test/races/checker/contestant.ts), got'],
+])('a contestant that is none is told in one sentence: %s', async (contestant, message) => {
+  const running = run(optionsOf({ contestant, seconds: 1 }))
+  await expect(running).rejects.toThrow(`--contestant: ${message}`)
+  await expect(running).rejects.toThrow(UsageError)
+})
+
 test('--help names every option', () => {
   const page = parse(['--help'])
-  for (const name of ['seconds', 'seed', 'processes', 'phases', 'l1', 'mutant', 'mutants', 'contestant']) {
+  for (const name of ['seconds', 'seed', 'processes', 'phases', 'l1', 'topology', 'mutant', 'mutants', 'contestant']) {
     expect(page).toContain(`--${name}`)
   }
 })

@@ -1,4 +1,4 @@
-/** What the commands `check:model` and `check:races` have in common: what is wrong with how they were called is one line. */
+/** What the commands `check:model`, `check:races` and `check:chaos` have in common: what is wrong with how they were called is one line. */
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 
 /** The command was called in a way that it does not know: the message is for whoever called it, without a stack. */

@@ -1,5 +1,6 @@
 /** What is special about the store in memory: its bounds, and that it forgets without ever believing what was invalid. */
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { systemClock } from '../../src/clock.ts'
 import { entryId, tagStamp } from '../../src/key.ts'
 import { MemoryStore, type MemoryStoreOptions } from '../../src/stores/memory.ts'
 import { MAX_STAMPS } from '../../src/stores/watermark.ts'
@@ -237,5 +238,55 @@ describe('leases', () => {
     const first = await trial.lead(a)
     for (let n = 0; n < 3000; n++) await trial.lead(entryId('suite', String(n)))
     expect(store.fill(first, trial.loaded(first, 1))).toBe('stored')
+  })
+})
+
+describe('a clock of the machine that is set', () => {
+  const HOUR_MS = 3_600_000
+
+  function openSettable(): Opened & { set(byMs: number): void; pass(ms: number): void } {
+    let wall = Date.UTC(2026, 0, 1)
+    let passed = 5
+    const opened = open({ clock: { now: () => wall, passed: () => passed } })
+    const set = (byMs: number): void => void (wall += byMs)
+    const pass = (ms: number): void => {
+      passed += ms
+      wall += ms
+    }
+    return { ...opened, set, pass }
+  }
+
+  test.each([HOUR_MS, -HOUR_MS])('by %s ms neither ends a lease nor prolongs it', (byMs) => {
+    const { store, set, pass } = openSettable()
+    const ask = (): string => store.acquire(ID, { tags: TAGS, leaseMs: 1000 }).outcome
+    expect(ask()).toBe('lead')
+    set(byMs)
+    pass(999)
+    expect(ask()).toBe('busy')
+    pass(1)
+    expect(ask()).toBe('lead')
+  })
+
+  test.each([HOUR_MS, -HOUR_MS])('by %s ms neither ends a hold nor prolongs it', (byMs) => {
+    const { store, set, pass } = openSettable()
+    const load = (): string => {
+      const acquired = store.acquire(ID, { tags: TAGS, leaseMs: 1000 })
+      return acquired.outcome === 'lead' ? store.release(acquired.lease, TAGS) : acquired.outcome
+    }
+    store.invalidate([TAG], { holdMs: 1000 })
+    set(byMs)
+    pass(999)
+    expect(load()).toBe('fenced')
+    pass(1)
+    expect(load()).toBe('released')
+  })
+
+  test('by default is not what they go by', () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const { store } = open({ clock: systemClock })
+    expect(store.acquire(ID, { tags: TAGS, leaseMs: 60_000 }).outcome).toBe('lead')
+    vi.setSystemTime(Date.now() + HOUR_MS)
+    expect(store.acquire(ID, { tags: TAGS, leaseMs: 60_000 }).outcome).toBe('busy')
   })
 })

@@ -21,6 +21,7 @@ import {
   type Caller,
   type ManagementAnswer,
 } from '../../management/management.ts'
+import { assertCache } from '../../option-checks.ts'
 import type { FastifyApplication } from './route-options.ts'
 
 export interface CacheRoutesOptions {
@@ -77,7 +78,7 @@ const ONE_NAMESPACE = { type: 'object', properties: { namespace: { type: 'string
  * Adds `GET /cache/stats`, `GET /cache/ping`, `DELETE /cache/clear` (`?namespace=`), `POST /cache/reset-stats` and its
  * alias `GET /cache/reset-stats`. What changes something is refused to a browser that asks on behalf of another site.
  *
- * @throws {CacheConfigurationError} in production without `authorize`, and for options that are none
+ * @throws {CacheConfigurationError} in production without `authorize`, for options that are none, and without a cache
  * @example
  * addCacheRoutes(app, cache, { authorize: (request) => isAdmin(request) })
  */
@@ -95,6 +96,7 @@ export function addCacheRoutes(
       'management routes',
     )
   }
+  assertCache(cache, 'management routes')
   assertGuarded(cache, authorize)
   const isAllowed = authorize === false ? () => true : (authorize ?? ((request) => isLocal(callerOf(request))))
 

@@ -9,11 +9,12 @@ import {
   RateLimitError,
   RedisConnectionError,
 } from '../../exceptions.ts'
+import { isUnkeyedRead } from './narrowing.ts'
 import type { FastifyApplication } from './route-options.ts'
 
 /**
  * Answers a `CacheException` that reached a route with 503, a `RateLimitError` with 429, and says nothing of what is
- * inside; the exception is logged. Every other error goes on to the handler that was there before.
+ * inside; the exception is logged. What a `strict` route throws in development is told. Every other error goes on to the handler that was there before.
  *
  * @example
  * createCacheErrorHandler(app)
@@ -43,7 +44,7 @@ function wordsFor(error: CacheException): { readonly logged: string; readonly me
   if (error instanceof LoadTimeoutError) {
     return { logged: 'a load took longer than its hardTimeout', message: 'the answer took too long' }
   }
-  const message = 'the request could not be served'
+  const message = isUnkeyedRead(error) ? error.message : 'the request could not be served'
   const isMistake = [CacheKeyError, CacheSerializationError, CacheConfigurationError].some(
     (one) => error instanceof one,
   )

@@ -44,7 +44,10 @@ export function narrowing(route: Route, { spec, policy, leadOf }: Narrowing): pr
     const note = (field: RequestField): void => {
       narrowed.add(field)
       if (throwing && !narrowed.isKeyed(field, policy.vary)) {
-        throw new CacheKeyError(`${complaint(route, described(field))}: add it to the key, or do not read it`)
+        const remedy = remedyFor(field, policy)
+        throw unkeyedRead(
+          `${complaint(route, described(field))}: others would be sent the answer, whatever they send. ${remedy}, or do not read it`,
+        )
       }
     }
     lead.narrow(narrowed)
@@ -56,6 +59,28 @@ export function narrowing(route: Route, { spec, policy, leadOf }: Narrowing): pr
     })
     done()
   }
+}
+
+/** What a handler threw because it read what is not in its key. Only in development, and nobody's secret. */
+const unkeyedReads = new WeakSet<object>()
+
+function unkeyedRead(message: string): CacheKeyError {
+  const error = new CacheKeyError(message)
+  unkeyedReads.add(error)
+  return error
+}
+
+/** Whether a developer is to see it where others are told nothing of what is inside. */
+export function isUnkeyedRead(error: object): boolean {
+  return unkeyedReads.has(error)
+}
+
+/** The option that puts it into the key. */
+function remedyFor({ kind, name }: RequestField, { isNameComplete }: RoutePolicy): string {
+  if (name === undefined) return 'Read those alone that are in the key'
+  if (kind === 'query') return isNameComplete ? 'Let `key` read it' : `Name it in \`query: ['${name}']\``
+  const isWho = kind === 'cookie' || name === 'cookie' || name === 'authorization'
+  return isWho ? 'Say with `user` whose answer it is, or let `key` read it' : `Add \`vary: ['${name}']\``
 }
 
 function isThrowing({ parts }: CacheManager): boolean {

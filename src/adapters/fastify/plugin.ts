@@ -24,6 +24,7 @@ import {
   type CacheSpec,
   type FastifyApplication,
 } from './route-options.ts'
+import { assertMade } from './route-spec.ts'
 import { announceCache, claim } from './unclaimed.ts'
 
 /**
@@ -32,7 +33,8 @@ import { announceCache, claim } from './unclaimed.ts'
  * registered after it may be `cached`, `cacheBusting` and `rateLimit`ed. With `redis.failFast` the application does not
  * become ready, and so does not listen, if Redis cannot be reached.
  *
- * @throws {CacheConfigurationError} that lists everything that is wrong with the configuration
+ * @throws {CacheConfigurationError} that lists everything that is wrong with the configuration; for an application that
+ * has a cache already
  * @example
  * const cache = setupCache(app, { cache: { defaultTtl: '5m' } })
  */
@@ -43,6 +45,7 @@ export function setupCache(
 ): CacheManager {
   const app = application as FastifyInstance
   const name = nameIn(options)
+  refuseSecond(app)
   const isManager = configOrManager instanceof CacheManager
   const cache = isManager ? configOrManager : createCache(withLogger(configOrManager, app.log))
   app.decorate('cache', cache)
@@ -111,6 +114,17 @@ function nameIn({ name, ...unknown }: CacheSetupOptions): string | undefined {
   return name
 }
 
+/** Before a cache is made, that nobody would close. A part of an application inherits `app.cache`, and may have its own. */
+function refuseSecond(app: FastifyInstance): void {
+  if (!Object.hasOwn(app, 'cache')) return
+  const isOurs = (app.cache as unknown) instanceof CacheManager
+  const expected = isOurs
+    ? 'one setupCache for an application: use its app.cache, or set up another one in a part of it (app.register)'
+    : 'to be free for setupCache: decorate the application with another name, or set up the cache in a part of it'
+  const got = isOurs ? 'a second setupCache' : describe(app.cache)
+  throw new CacheConfigurationError([{ path: 'app.cache', expected, got }], 'cache setup')
+}
+
 interface CacheOfApplication {
   readonly cache: CacheManager
   readonly name: string | undefined
@@ -123,6 +137,7 @@ function serve(app: FastifyInstance, { cache, name }: CacheOfApplication, route:
   const cacheSpec = route.cache ?? specOf(cache, config?.cache)
   const bustingSpec = route.cacheBusting ?? specOf<CacheBustingRouteOptions>(cache, config?.cacheBusting)
   const { rateLimit } = route
+  assertMade(route)
   const specs = [cacheSpec, bustingSpec, rateLimit].filter((spec) => spec !== undefined)
   if (specs.length === 0 || specs.some((spec) => spec.cache.parts !== cache.parts) || !claim(route)) return
 

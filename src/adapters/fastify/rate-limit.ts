@@ -23,9 +23,11 @@ import {
   describe,
   describeError,
   RateLimitError,
+  RedisReplyError,
   CacheException,
   type ConfigurationFault,
 } from '../../exceptions.ts'
+import { assertCache } from '../../option-checks.ts'
 import {
   clientNetwork,
   parseRateLimit,
@@ -103,7 +105,7 @@ const OPTIONS: Readonly<Record<keyof RateLimitOptions, { expected: string; accep
  * `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
  *
  * @param limit `'100/minute'`, `'5 per 10 seconds'`, `'10/second; 500/hour'`
- * @throws {CacheConfigurationError} if the limit or an option cannot be read
+ * @throws {CacheConfigurationError} if the limit or an option cannot be read, and without a cache
  * @example
  * app.get('/items', { ...rateLimit(cache, '100/minute'), ...cached(cache, { ttl: 60 }) }, handler)
  */
@@ -112,6 +114,7 @@ export function rateLimit(
   limit: string,
   options: RateLimitOptions = {},
 ): { rateLimit: RateLimitSpec } {
+  assertCache(cache, 'rate limit')
   const faults = Object.entries(options).flatMap(([name, value]) => faultOf(name, value))
   const windows = windowsOf(limit, faults)
   if (faults.length > 0) throw new CacheConfigurationError(faults, 'rate limit')
@@ -197,15 +200,20 @@ function limiterOf({ cache: { parts }, name, windows }: RateLimitSpec, route: Ro
   const keyPrefix = `${parts.keyPrefix}rl:${name ?? routeName(route)}`
   const id = JSON.stringify([keyPrefix, windows])
   const { connection, clock } = parts
-  const onOutage = (error: Error): void => reportOutage(parts, error)
+  const onOutage = (error: Error): void => reportOutage(parts, error, routeName(route))
   const limiter = ofCache.get(id) ?? new RateLimiter(windows, { connection, keyPrefix, clock, onOutage })
   ofCache.set(id, limiter)
   return limiter
 }
 
-function reportOutage({ telemetry }: CacheParts, cause: Error): void {
-  const message = `rate limits are counted in memory until Redis serves them again: ${cause.message}`
-  telemetry.report(new CacheException(message, { cause }))
+/** No `RedisConnectionError`, whatever the cause: such a one is not logged beside the outage that it belongs to. */
+function reportOutage({ telemetry }: CacheParts, cause: Error, route: string): void {
+  const message = `rate limits are counted in memory until Redis serves them again: ${cause.message} (first at ${route})`
+  const error =
+    cause instanceof RedisReplyError
+      ? new RedisReplyError(message, cause.replyCode, { cause })
+      : new CacheException(message, { cause })
+  telemetry.report(error, { route })
 }
 
 function routeName({ method, url }: Route): string {

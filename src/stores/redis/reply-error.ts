@@ -18,6 +18,17 @@ const REDIRECTIONS: ReadonlySet<string> = new Set(['MOVED', 'ASK', 'TRYAGAIN'])
 /** "unknown command 'X', with args beginning with: ..." quotes what may be a cached value. */
 const QUOTED_ARGUMENTS = /,? with args beginning with:.*$/s
 
+/** Redis 6 wraps what a script was refused, Redis 7 says behind it which script that was: for who writes scripts, not for who runs ours. */
+const SCRIPT_WRAPPING = /^ERR Error running script .*?: -(?=[A-Z][A-Z0-9]+ )/s
+const SCRIPT_NAME = / script: [0-9a-f]{40}, on @user_script:\d+\.?$/
+
+/** What the parsers of ioredis 6 and node-redis say of bytes that begin no reply, and what that of ioredis 5 says. */
+const UNKNOWN_TYPE = /^Unknown RESP type (\d+)/
+const UNKNOWN_TYPE_BEFORE = /^Protocol error, got (".+") as reply type byte/
+
+/** What OpenSSL says of an answer in plain text, with the file and the line where it does. */
+const NO_TLS = /wrong version number|packet length too long|record layer failure/
+
 /** The code of an error reply; undefined if the error is none. */
 export function replyCodeOf({ message }: Error): string | undefined {
   return (SCRIPT_REPLY_CODE.exec(message) ?? REPLY_CODE.exec(message))?.[1]
@@ -40,7 +51,7 @@ export function toException(error: Error, command: string, redis: string): Cache
     const cause = withoutArguments(error)
     return new RedisConnectionError(`${redis} was lost before it answered ${command}: ${reasonOf(cause)}`, { cause })
   }
-  const reason = withoutArguments(error).message
+  const reason = withoutScript(withoutArguments(error).message)
   if (UNAVAILABLE.has(replyCode)) return new RedisConnectionError(`${redis} did not serve ${command}: ${reason}`)
   return new RedisReplyError(`${redis} refused ${command}: ${reason}`, replyCode)
 }
@@ -74,5 +85,20 @@ export function withoutArguments(error: Error): Error {
 
 /** What an error says; Node's error for a name with several addresses says nothing itself. */
 export function reasonOf(error: Error): string {
-  return error instanceof AggregateError ? error.errors.map((one: Error) => one.message).join(', ') : error.message
+  if (error instanceof AggregateError) return error.errors.map((one: Error) => one.message).join(', ')
+  return strangerIn(error.message) ?? withoutScript(error.message)
+}
+
+/** What is there instead, if it does not speak Redis. */
+function strangerIn(message: string): string | undefined {
+  if (NO_TLS.test(message)) return 'what answers there does not speak TLS, which redis.ssl or rediss:// asks for'
+  const [, code] = UNKNOWN_TYPE.exec(message) ?? []
+  const [, quoted] = UNKNOWN_TYPE_BEFORE.exec(message) ?? []
+  if (code === undefined && quoted === undefined) return undefined
+  const first = quoted ?? JSON.stringify(String.fromCharCode(Number(code)))
+  return `what answers there does not speak Redis: it sent ${first} where a reply begins`
+}
+
+function withoutScript(message: string): string {
+  return message.replace(SCRIPT_WRAPPING, '').replace(SCRIPT_NAME, '')
 }

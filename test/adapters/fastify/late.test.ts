@@ -1,7 +1,7 @@
 /** A handler that is late (`softTimeout`): what is in its grace is the answer, and the handler goes on behind. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { describe, expect, test } from 'vitest'
-import type { CacheManager } from 'tidemark'
+import type { CacheEvents, CacheManager } from 'tidemark'
 import { cached, type CacheRouteOptions } from 'tidemark/fastify'
 import { ManualClock } from 'tidemark/testing'
 import { cachesOver, STORES } from '../../helpers/caches.ts'
@@ -65,6 +65,32 @@ describe.each(STORES)('on %s', (kind) => {
     gate.open()
     await filled
     expect(await inTurn(app, ['/', '/'])).toEqual(['HIT run 2', 'HIT run 2'])
+  })
+
+  test('it is told as late, with its route, once a minute', async () => {
+    const lines: string[] = []
+    const told: CacheEvents['error'][] = []
+    const clock = new ManualClock()
+    const logger = { info: () => undefined, warn: (line: string) => void lines.push(line), error: () => undefined }
+    const cache = caches.create({ clock, logger })
+    cache.on('error', (event) => told.push(event))
+    const app = makeCachedApp(cache)
+    const gate = makeGate()
+    let isLate = false
+    app.get('/:id', cached(cache, { ttl: 60, grace: 600, softTimeout: 0.02, key: 'one' }), async () => {
+      if (isLate) await gate.opened
+      return 'hello'
+    })
+    await fillWith(cache, () => get(app, '/a'))
+    isLate = true
+    clock.advance(90)
+    expect(await inTurn(app, ['/a', '/a'])).toEqual(['STALE hello', 'STALE hello'])
+    gate.open()
+    expect(lines.filter((line) => line.includes('late'))).toEqual([
+      'tidemark: the handler of /:id is late, and goes on: no result for "one" within 20 ms; what is stale is served (ERR_CACHE_LOAD_TIMEOUT)',
+    ])
+    expect(told).toHaveLength(2)
+    expect(told[0]).toMatchObject({ error: { code: 'ERR_CACHE_LOAD_TIMEOUT' }, key: 'one', route: '/:id' })
   })
 
   test('a handler that is in time is the answer, for all who wait', async () => {

@@ -10,7 +10,8 @@ import {
 } from '../../../src/adapters/fastify/index.ts'
 import type { CacheManager } from '../../../src/cache-manager.ts'
 import { createCache } from '../../../src/create-cache.ts'
-import { CacheConfigurationError } from '../../../src/exceptions.ts'
+import type { CacheEvents } from '../../../src/events.ts'
+import { CacheConfigurationError, RedisReplyError } from '../../../src/exceptions.ts'
 import { startRedis, type RedisServer } from '../../helpers/redis.ts'
 
 const NOW = 1_700_000_000_000
@@ -332,6 +333,26 @@ describe('in Redis', () => {
       times.push(performance.now() - startedAt)
     }
     expect(times.toSorted((one, other) => one - other)[10]).toBeLessThan(50)
+  })
+
+  test('a server that is full is told as that, with the route, and the limit holds', async () => {
+    const app = start()
+    const told: CacheEvents['error'][] = []
+    app.cache.on('error', (event) => told.push(event))
+    await app.inject('/more')
+    await redis.call('CONFIG', 'SET', 'maxmemory', '1')
+    onTestFinished(async () => void (await redis.call('CONFIG', 'SET', 'maxmemory', '0')))
+    expect(await statuses(app, ['/items/1', '/items/1', '/items/1', '/items/1', '/more'])).toEqual([
+      200, 200, 200, 429, 200,
+    ])
+    expect(told).toHaveLength(1)
+    expect(told[0]).toMatchObject({ route: 'GET /items/:id', error: { replyCode: 'OOM' } })
+    expect(told[0]!.error).toBeInstanceOf(RedisReplyError)
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /rate limits are counted in memory .* refused EVAL(SHA)?: OOM [^()]* \(first at GET \/items\/:id\) \(ERR_CACHE_REDIS_REPLY\)$/,
+      ),
+    ])
   })
 
   test('with a server that is not there the application starts, and the limit holds', async () => {

@@ -1,12 +1,12 @@
 /** `policy: 'rfc9111'` where a handler, other requests or the client's wishes could lead to somebody else's answer. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { describe, expect, test } from 'vitest'
-import type { CacheManager } from 'tidemark'
+import { CacheException, createCache, MemoryStore, systemClock, type CacheManager } from 'tidemark'
 import { cached, type CacheRouteOptions } from 'tidemark/fastify'
 import { ManualClock } from 'tidemark/testing'
 import { cachesOver, STORES } from '../../helpers/caches.ts'
 import { nextFill } from '../../http/facts.ts'
-import { fillWith, get, makeCachedApp, makeGate, summary, type RequestHeaders } from './harness.ts'
+import { fillWith, get, makeCachedApp, makeGate, silent, summary, type RequestHeaders } from './harness.ts'
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
 
@@ -205,4 +205,22 @@ describe.each(STORES)('on %s', (kind) => {
     expect(await status({ foo: '1', 'cache-control': 'only-if-cached' })).toBe('tidemark; detail=only-if-cached')
     expect(await status({ foo: '1' })).toBe('tidemark; fwd=stale; stored')
   })
+})
+
+test('a learnt Vary that cannot be stored is told with the key, and nothing of what was found', async () => {
+  const limits = { maxEntries: 1000, maxBytes: 1e6, strategy: 'LRU', stampsMs: 1e9 } as const
+  const store = new MemoryStore({ ...limits, clock: systemClock })
+  const fault = new CacheException('the store takes no notes')
+  store.set = () => {
+    throw fault
+  }
+  const cache = createCache({ store, logger: silent })
+  const told: unknown[] = []
+  cache.on('error', (event) => void told.push(event))
+  const app = makeCachedApp(cache)
+  app.get('/', cached(cache, { policy: 'rfc9111' }), (_request, reply) =>
+    reply.headers({ 'cache-control': 'max-age=60', vary: 'x-tenant' }).send('secret'),
+  )
+  await get(app, '/')
+  await expect.poll(() => told).toEqual([{ error: fault, key: '/', namespace: '' }])
 })

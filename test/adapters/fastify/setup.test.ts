@@ -2,7 +2,14 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { describe, expect, test } from 'vitest'
 import { CacheConfigurationError, CacheManager, loadConfig } from 'tidemark'
-import tidemark, { cached, cacheBusting, rateLimit, setupCache, type CacheRouteOptions } from 'tidemark/fastify'
+import tidemark, {
+  addCacheRoutes,
+  cached,
+  cacheBusting,
+  rateLimit,
+  setupCache,
+  type CacheRouteOptions,
+} from 'tidemark/fastify'
 import { get, inMemory, inTurn, makeApp, makeCachedApp, makeGate, silent } from './harness.ts'
 
 async function refusalOf(app: FastifyInstance): Promise<string> {
@@ -35,6 +42,8 @@ describe('setupCache', () => {
     const app = makeApp()
     expect(setupCache(app, { redis: false, cache: { defaultTtl: '5m' } }).parts.defaultTtlMs).toBe(300_000)
     expect(() => setupCache(makeApp(), { cach: {} } as never)).toThrow(CacheConfigurationError)
+    const refusal = /^invalid tidemark configuration:\n {2}config: expected .* for a URL, got a string$/
+    expect(() => setupCache(makeApp(), 'redis://:secret@h' as never)).toThrow(refusal)
   })
 
   test('a manager of your own is not closed with the application', async () => {
@@ -68,11 +77,36 @@ describe('setupCache', () => {
 
   test('twice in one application is refused', () => {
     const app = makeCachedApp(inMemory())
-    expect(() => setupCache(app, inMemory())).toThrow(/cache.*already/)
+    const refused = /app\.cache: expected one setupCache .*app\.register\), got a second setupCache/
+    expect(() => setupCache(app, inMemory())).toThrow(refused)
+  })
+
+  test('beside a decorator of somebody else’s is refused', () => {
+    const app = makeApp()
+    app.decorate('cache', 'mine' as never)
+    expect(() => setupCache(app)).toThrow(
+      'app.cache: expected to be free for setupCache: decorate the application with',
+    )
+  })
+
+  test('a part of an application may have a cache of its own', async () => {
+    const app = makeCachedApp(inMemory())
+    const own = inMemory()
+    await app.register(async (part) => {
+      expect(setupCache(part, own)).toBe(part.cache)
+    })
+    expect(app.cache).not.toBe(own)
   })
 })
 
 describe('as a plugin', () => {
+  test('twice in one application is refused', async () => {
+    const app = makeApp()
+    await app.register(tidemark, { redis: false })
+    void app.register(tidemark, { redis: false })
+    expect(await refusalOf(app)).toMatch(/got a second setupCache/)
+  })
+
   test('it is the default export, and takes a configuration or a manager', async () => {
     const cache = inMemory()
     const app = makeApp()
@@ -405,5 +439,31 @@ describe('where routes stand', () => {
       }
       expect(found).toEqual(outcomes)
     }
+  })
+})
+
+describe('in the place of a cache', () => {
+  const none = undefined as unknown as CacheManager
+
+  test.each<[string, (cache: CacheManager) => unknown]>([
+    ['options of cached', (cache) => cached(cache, { ttl: 60 })],
+    ['options of cacheBusting', (cache) => cacheBusting(cache, { keys: 'a' })],
+    ['rate limit', (cache) => rateLimit(cache, '1/minute')],
+    ['management routes', (cache) => addCacheRoutes(makeApp(), cache)],
+  ])('%s: what is none is named', (subject, ask) => {
+    const expected = 'cache: expected a CacheManager, as createCache() or setupCache() returns it, got'
+    // As `app.cache` is before the plugin has run.
+    expect(() => ask(none)).toThrow(`invalid ${subject}:\n  ${expected} undefined`)
+    expect(() => ask({} as CacheManager)).toThrow(`${expected} an object`)
+    expect(() => ask(inMemory().namespace('a'))).not.toThrow()
+  })
+
+  test('options that were not made by cached() and the like are refused with the route’s name', () => {
+    const app = makeCachedApp(inMemory())
+    const options = { cache: { ttl: 60 }, rateLimit: '1/minute' } as never
+    expect(() => app.get('/items', options, () => 'hello')).toThrow(
+      'invalid options of GET /items:\n  cache: expected to be made by cached(): { ...cached(cache, …), schema }, got an object' +
+        "\n  rateLimit: expected to be made by rateLimit(): { ...rateLimit(cache, …), schema }, got '1/minute'",
+    )
   })
 })

@@ -2,7 +2,8 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { describe, expect, test } from 'vitest'
-import { cached, rateLimit, setupCache, type CacheRouteOptions } from 'tidemark/fastify'
+import { CacheKeyError } from 'tidemark'
+import { cached, createCacheErrorHandler, rateLimit, setupCache, type CacheRouteOptions } from 'tidemark/fastify'
 import { cachesOver, STORES } from '../../helpers/caches.ts'
 import { get, inMemory, inTurn, makeApp, makeCachedApp, summary } from './harness.ts'
 
@@ -175,17 +176,45 @@ test('each field is logged once', async () => {
 })
 
 describe('in development', () => {
+  const MESSAGE =
+    'GET /items/:id (strict) reads the header "x-a", which is not in its key: others would be sent the answer, whatever they ' +
+    "send. Add `vary: ['x-a']`, or do not read it"
+
   test('the read throws, and names route and field', async () => {
     const cache = inMemory({ environment: 'development' })
     const app = makeCachedApp(cache)
     app.get('/items/:id', cached(cache, { ttl: 60, strict: true }), async ({ headers }) => String(headers['x-a']))
     const answer = await get(app, '/items/1')
     expect(answer.statusCode).toBe(500)
-    expect(answer.json()).toMatchObject({
-      code: 'ERR_CACHE_KEY',
-      message:
-        'GET /items/:id (strict) reads the header "x-a", which is not in its key: add it to the key, or do not read it',
+    expect(answer.json()).toMatchObject({ code: 'ERR_CACHE_KEY', message: MESSAGE })
+  })
+
+  test('createCacheErrorHandler tells it, too, and nothing else', async () => {
+    const cache = inMemory({ environment: 'development' })
+    const app = makeCachedApp(cache)
+    createCacheErrorHandler(app)
+    app.get('/items/:id', cached(cache, { ttl: 60, strict: true }), async ({ headers }) => String(headers['x-a']))
+    app.get('/own', () => Promise.reject(new CacheKeyError('the key of a user')))
+    expect((await get(app, '/items/1')).json()).toEqual({
+      statusCode: 503,
+      error: 'Service Unavailable',
+      message: MESSAGE,
     })
+    expect((await get(app, '/own')).json()).toMatchObject({ message: 'the request could not be served' })
+  })
+
+  test.each<[string, Partial<CacheRouteOptions>, Handler]>([
+    ["Add `vary: ['x-a']`", {}, ({ headers }) => headers['x-a']],
+    ['Say with `user` whose answer it is, or let `key` read it', {}, ({ headers }) => headers.authorization],
+    ['Read those alone that are in the key', {}, ({ headers }) => Object.keys(headers)],
+    ["Name it in `query: ['b']`", { query: ['a'] }, ({ query }) => (query as { b?: string }).b],
+    ['Let `key` read it', { key: () => 'a' }, ({ query }) => (query as { b?: string }).b],
+  ])('it names what to do: %s', async (remedy, options, handler) => {
+    const cache = inMemory({ environment: 'development' })
+    const app = makeCachedApp(cache)
+    app.get('/', cached(cache, { ttl: 60, strict: true, ...options }), handler as () => unknown)
+    const { message } = (await get(app, '/')).json<{ message: string }>()
+    expect(message).toContain(`: others would be sent the answer, whatever they send. ${remedy}, or do not read it`)
   })
 
   test('what is keyed does not, nor what only a response can tell', async () => {

@@ -42,6 +42,7 @@ const USAGE = `npm run check:races -- [options]
   --processes N      so many processes (${DEFAULTS.processes})
   --phases 'A,B'     these phases (all of them)
   --l1, --no-l1      only the phases with memory in front of Redis, or only those without
+  --topology NAME    what Redis is: ${TOPOLOGIES.join(', ')} (${DEFAULTS.topology})
   --mutant NAME      the library with this rule taken out: it is to be caught
   --mutants          each of them, one after the other
   --contestant NAME  another cache: naive, lock, or the path of a module
@@ -133,7 +134,7 @@ function phasesOf(
 
 function topologyOf(text: string): Topology {
   const found = TOPOLOGIES.find((name) => name === text)
-  if (found === undefined) throw new Error(`--topology: expected one of ${TOPOLOGIES.join(', ')}, got '${text}'`)
+  if (found === undefined) throw new UsageError(`--topology: expected one of ${TOPOLOGIES.join(', ')}, got '${text}'`)
   return found
 }
 

@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buildProcess, type Built } from './build.ts'
 import { Chaos, type ChaosEvent, type MetadataKeys } from './chaos.ts'
-import type { Contestant } from './contestant.ts'
 import { Crew } from './crew.ts'
 import { History } from './history.ts'
 import { keysOf, type Key } from './keys.ts'
@@ -82,7 +81,7 @@ class Run {
     const history = new History()
     const crew = this.#crew(phase, keyPrefix, history)
     const random = new Random(options.seed, nth)
-    const chaos = new Chaos({ random, site, network, crew, metadata: await this.#metadata(keyPrefix) })
+    const chaos = new Chaos({ random, site, network, crew, metadata: this.#metadata(keyPrefix) })
     const stopWatching = watchOwnLag(history, phase)
     try {
       await crew.start()
@@ -126,9 +125,8 @@ class Run {
     })
   }
 
-  async #metadata(keyPrefix: string): Promise<MetadataKeys | undefined> {
-    const { contestant } = (await import(this.#parts.built.contestantUrl)) as { contestant: Contestant }
-    const { metadata } = contestant
+  #metadata(keyPrefix: string): MetadataKeys | undefined {
+    const { metadata } = this.#parts.built.contestant
     return metadata && { ...metadata, watermark: metadata.watermark(keyPrefix), stamps: metadata.stamps(keyPrefix) }
   }
 

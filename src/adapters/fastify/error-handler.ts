@@ -14,7 +14,8 @@ import type { FastifyApplication } from './route-options.ts'
 
 /**
  * Answers a `CacheException` that reached a route with 503, a `RateLimitError` with 429, and says nothing of what is
- * inside; the exception is logged. What a `strict` route throws in development is told. Every other error goes on to the handler that was there before.
+ * inside; the exception is logged. What a `strict` route throws in development is told. Every other error goes on to the
+ * handler that was there before.
  *
  * @example
  * createCacheErrorHandler(app)

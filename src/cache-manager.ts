@@ -170,7 +170,7 @@ export class CacheManager {
     const { clock, telemetry, loads, ids } = this.parts
     const namespace = this.#namespaceOf(options, 'load')
     const id = ids.of(namespace, key)
-    const finding = options.forceRefresh === true ? undefined : loads.find({ id, key, namespace })
+    const finding = options.forceRefresh === true ? undefined : loads.find({ id, key, namespace }, options.signal)
     const askedAt = finding instanceof Promise ? performance.now() : undefined
     const found = finding instanceof Promise ? await finding : finding
     const entry = found === 'cut off' ? undefined : found

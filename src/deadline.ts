@@ -51,3 +51,16 @@ export function strictlyWithin<T>(
     )
   })
 }
+
+/**
+ * What `promise` brings, unless `signal`, which has not aborted yet, does so before; `promise` goes on all the same.
+ *
+ * @throws the signal's reason
+ */
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as Error)
+    signal.addEventListener('abort', onAbort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
+}

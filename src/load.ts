@@ -6,7 +6,7 @@
  * Where the store does not answer nobody can know, and only those share a load whom the store did not answer either.
  */
 import type { Clock } from './clock.ts'
-import { within } from './deadline.ts'
+import { unlessAborted, within } from './deadline.ts'
 import { freshness, stamped, type Entry, type EntryDraft, type Freshness } from './entry.ts'
 import { Flight, Flights, type Patience } from './flight.ts'
 import { jittered } from './jitter.ts'
@@ -58,11 +58,20 @@ export class Loads {
     this.#options = options
   }
 
-  /** The entry that is stored, whatever its age; 'cut off' if the store does not answer. */
-  find(about: About & Pick<LoadRequest, 'id' | 'parentId'>): MaybePromise<Entry | undefined | 'cut off'> {
+  /**
+   * The entry that is stored, whatever its age; 'cut off' if the store does not answer.
+   *
+   * @throws the signal's reason if it aborts meanwhile
+   */
+  find(
+    about: About & Pick<LoadRequest, 'id' | 'parentId'>,
+    signal?: AbortSignal,
+  ): MaybePromise<Entry | undefined | 'cut off'> {
     try {
       const found = this.#options.store.read(about.id, about.parentId)
-      return found instanceof Promise ? found.catch((error: unknown) => this.#doWithout(error, about)) : found
+      if (!(found instanceof Promise)) return found
+      const finding = found.catch((error: unknown) => this.#doWithout(error, about))
+      return signal?.aborted === false ? unlessAborted(finding, signal) : finding
     } catch (error) {
       return this.#doWithout(error, about)
     }

@@ -41,7 +41,7 @@ export interface GetOrSetOptions extends SetOptions {
    * load takes. Default: false.
    */
   earlyRefresh?: boolean | undefined
-  /** Ends this caller's wait; the loader's own signal aborts when nobody waits any more. */
+  /** Ends this caller's wait, for Redis and for the load; the loader's own signal aborts when nobody waits any more. */
   signal?: AbortSignal | undefined
 }
 

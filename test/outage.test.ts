@@ -229,6 +229,17 @@ describe('Redis', () => {
     beforeEach(() => server.pause())
     afterEach(() => server.resume())
 
+    test("a caller's signal ends its wait for Redis, too, and nobody else's", async () => {
+      const cache = make(server.url, {}, { redis: { url: server.url, socketTimeout: '10s' } })
+      const giveUp = new AbortController()
+      const left = cache.getOrSet('b', () => 1, { signal: giveUp.signal })
+      const stays = cache.getOrSet('b', () => 2)
+      giveUp.abort(new Error('enough'))
+      await expect(left).rejects.toThrow('enough')
+      server.resume()
+      expect(await stays).toBe(2)
+    })
+
     test('every verb rejects within the deadline', async () => {
       const took = await timed(() =>
         Promise.all(VERBS.map(([, call]) => expect(call(cache)).rejects.toThrow(RedisConnectionError))),

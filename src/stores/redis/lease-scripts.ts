@@ -2,7 +2,7 @@
 import { STAMP_BYTES, readEntryId, type Codec } from '../../codec/codec.ts'
 import type { Clock } from '../../clock.ts'
 import type { Entry, EntryDraft } from '../../entry.ts'
-import { CacheException } from '../../exceptions.ts'
+import { CacheException, RedisConnectionError } from '../../exceptions.ts'
 import { newToken } from '../../token.ts'
 import { parentDraft } from '../parent.ts'
 import type { Acquired, AcquireOptions, Lease, StoreListener, Verdict } from '../store.ts'
@@ -10,11 +10,15 @@ import { bytesOf, leaseId, leaseOf, ms } from './arguments.ts'
 import type { Argument, Reply } from './client.ts'
 import type { EntryReader } from './entry-reader.ts'
 import type { Mirror } from './mirror.ts'
+import type { Script } from './connection.ts'
 import { ACQUIRE, EXTEND, FILL } from './scripts.ts'
 import { HOLDS, whyFenced, type StoreScripts } from './store-scripts.ts'
 
 /** So many different entries of no use are passed over before a lease is given up. */
 const MAX_TRIES = 10
+
+/** What is beyond waits for the end of its lease. */
+const MAX_IN_DOUBT = 10_000
 
 export interface LeaseScriptsOptions {
   readonly scripts: StoreScripts
@@ -27,8 +31,15 @@ export interface LeaseScriptsOptions {
   readonly listener: () => StoreListener | undefined
 }
 
+interface LeaseCall extends Pick<Lease, 'id' | 'token'> {
+  readonly keys: readonly string[]
+  readonly args: readonly Argument[]
+}
+
 export class LeaseScripts {
   readonly #options: LeaseScriptsOptions
+  /** Ids by the tokens of calls that were not answered: Redis may hold their leases, and nobody will end them. */
+  readonly #inDoubt = new Map<string, string>()
 
   constructor(options: LeaseScriptsOptions) {
     this.#options = options
@@ -62,7 +73,7 @@ export class LeaseScripts {
   }
 
   async fill({ id, token, parent }: Lease, draft: EntryDraft, as: string): Promise<Verdict> {
-    const { scripts, codec, listener } = this.#options
+    const { codec, listener } = this.#options
     const tail = await codec.encode(draft, as)
     const keys = [as, leaseId(id), HOLDS]
     const args: Argument[] = [bytesOf(token), tail, ms(draft.graceUntil - draft.storedAt)]
@@ -73,17 +84,27 @@ export class LeaseScripts {
       const kept = { ...draft, value: null, entryId: parent.entryId, parentId: undefined, tags: draft.tags.slice(0, 1) }
       args.push(bytesOf(parent.entryId), await codec.encode({ ...kept, plain: true }, parent.id))
     }
-    const verdict = await scripts.run(FILL, keys, [...args, ...draft.tags])
+    const verdict = await this.#run(FILL, { id, token, keys, args: [...args, ...draft.tags] })
     if (verdict !== 1) return this.#fenced(id, verdict)
     listener()?.onBytes(0, tail.length + STAMP_BYTES)
     return 'stored'
   }
 
-  async release({ id, token, parent }: Lease, tags: readonly string[]): Promise<Verdict> {
+  async release(
+    { id, token, parent }: Pick<Lease, 'id' | 'token' | 'parent'>,
+    tags: readonly string[],
+  ): Promise<Verdict> {
     const keys = [id, leaseId(id), HOLDS, ...(parent === undefined ? [] : [parent.id])]
     const args = [bytesOf(token), '', ms(1), bytesOf(parent?.entryId ?? ''), '', ...tags]
-    const verdict = await this.#options.scripts.run(FILL, keys, args)
+    const verdict = await this.#run(FILL, { id, token, keys, args })
     return verdict === 1 ? 'released' : this.#fenced(id, verdict)
+  }
+
+  /** Redis answers again: what it may hold since before keeps the next loads waiting, and is given back. */
+  releaseInDoubt(): void {
+    const all = Array.from(this.#inDoubt)
+    this.#inDoubt.clear()
+    for (const [token, id] of all) this.release({ id, token, parent: undefined }, []).catch(() => undefined)
   }
 
   #fenced(id: string, reply: Reply): 'fenced' {
@@ -92,7 +113,7 @@ export class LeaseScripts {
   }
 
   async #ask(id: string, token: string, options: AcquireOptions): Promise<readonly Buffer[]> {
-    const { scripts, codec, clock } = this.#options
+    const { codec, clock } = this.#options
     const { parentId, seen = '' } = options
     const keys = [id, leaseId(id)]
     let parentTail: Argument = ''
@@ -102,6 +123,20 @@ export class LeaseScripts {
     }
     const args = [bytesOf(token), ms(options.leaseMs), bytesOf(seen), options.steal === true ? '1' : '']
     const parent = [parentTail, ms(options.parentMs ?? 1)]
-    return (await scripts.run(ACQUIRE, keys, [...args, ...parent, ...options.tags])) as readonly Buffer[]
+    return (await this.#run(ACQUIRE, {
+      id,
+      token,
+      keys,
+      args: [...args, ...parent, ...options.tags],
+    })) as readonly Buffer[]
+  }
+
+  async #run(script: Script, { id, token, keys, args }: LeaseCall): Promise<Reply> {
+    try {
+      return await this.#options.scripts.run(script, keys, args)
+    } catch (error) {
+      if (error instanceof RedisConnectionError && this.#inDoubt.size < MAX_IN_DOUBT) this.#inDoubt.set(token, id)
+      throw error
+    }
   }
 }

@@ -120,6 +120,7 @@ export class RedisStore implements Store {
       },
       onUp: () => {
         this.#listening.onCommandsBack()
+        this.#leases.releaseInDoubt()
         outages.onUp()
       },
     })

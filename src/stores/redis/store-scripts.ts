@@ -73,7 +73,7 @@ export class StoreScripts {
   }
 
   run(script: Script, ids: readonly string[], args: readonly Argument[]): Promise<Reply> {
-    return this.#connection.run(script, this.#keys(ids), [this.#call(), ...args]).catch((error: unknown) => {
+    return this.#connection.run(script, this.#keys(ids), [this.#call(), ...args]).then(assertRun, (error: unknown) => {
       // It may yet arrive, when something else is known here: then it is news like that of any other store.
       if (!(error instanceof RedisReplyError)) this.#origin = newEpoch()
       throw error
@@ -95,4 +95,12 @@ export class StoreScripts {
   #call(): string {
     return newEpoch() + this.#origin
   }
+}
+
+/** A user's client may be inside of a transaction: then nothing has run, and perhaps nothing ever will. */
+function assertRun(reply: Reply): Reply {
+  if (Buffer.isBuffer(reply) && reply.toString() === 'QUEUED') {
+    throw new RedisReplyError('expected a client outside of a transaction (MULTI), got QUEUED', 'QUEUED')
+  }
+  return reply
 }

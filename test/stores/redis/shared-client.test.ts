@@ -34,6 +34,13 @@ function over(client: Client, keyPrefix: string): CacheManager {
   return cache
 }
 
+/** A command as the user says it. */
+function say(client: object, command: string): unknown {
+  if ('sendCommand' in client && !('call' in client))
+    return (client.sendCommand as (args: string[]) => unknown)([command])
+  return (client as { call: (command: string) => unknown }).call(command)
+}
+
 describe.each(USERS)('%s', (kind) => {
   test('twelve caches on one client listen to it as one does, and leave nothing', async () => {
     const client = connections.client(kind, server) as unknown as Client
@@ -45,6 +52,18 @@ describe.each(USERS)('%s', (kind) => {
     expect(listeners()).toEqual(withOne)
     await Promise.all(caches.map((cache) => cache.close()))
     expect(listeners()).toEqual(before)
+  })
+
+  test('inside of a transaction of the user nothing is taken for done', async () => {
+    const client = connections.client(kind, server) as unknown as Client
+    const cache = over(client, 'multi:')
+    await cache.set('a', 1)
+    await say(client, 'MULTI')
+    const calls = [cache.set('b', 1), cache.delete('a'), cache.invalidateTags('t')]
+    const outcomes = await Promise.allSettled(calls)
+    await say(client, 'DISCARD')
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ reason: { replyCode: 'QUEUED' } })
+    expect(await cache.get('a')).toBeUndefined()
   })
 
   test('in a database that was selected on the client the messages of that database are heard', async () => {

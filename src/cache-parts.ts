@@ -16,6 +16,8 @@ export interface CacheParts extends TtlLimits {
   readonly ids: EntryIds
   readonly telemetry: Telemetry
   readonly clock: Clock
+  /** Where what nobody else tells is told. */
+  readonly logError: (message: string) => void
   readonly leaseMs: number
   /** How long the store may take for one call that asks it more than once. */
   readonly storeMs: number

@@ -77,6 +77,7 @@ export function createCache(config?: ApplicationConfig): CacheManager {
     ids: new EntryIds(cache.memory.maxEntries),
     telemetry,
     clock,
+    logError: (message) => logger.error(message),
     leaseMs,
     storeMs,
     isStrict,

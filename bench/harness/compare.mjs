@@ -34,9 +34,9 @@ export function printComparison(suite, { compared, moved }) {
     `\n${suite}: ${compared} ratios compared with the results in the repository, ${moved.length} moved by > 10 %`,
   )
   for (const { name, before, now, change } of moved.toSorted((a, b) => a.change - b.change)) {
-    const percent = `${change > 0 ? '+' : ''}${Math.round(change * 100)} %`
+    const percent = `${Math.round(Math.abs(change) * 100)} % ${change > 0 ? 'better' : 'worse'}`
     const overlap = now.min <= before.max && before.min <= now.max ? ', spreads overlap' : ''
-    console.log(`  ${percent.padStart(6)}  ${name}: ${show(before)} → ${show(now)}${overlap}`)
+    console.log(`  ${percent.padStart(12)}  ${name}: ${show(before)} → ${show(now)}${overlap}`)
   }
 }
 

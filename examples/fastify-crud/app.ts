@@ -3,7 +3,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { ApplicationConfig, CacheManager } from 'tidemark'
-import { addCacheRoutes, createCacheErrorHandler, setupCache } from 'tidemark/fastify'
+import { addCacheRoutes, cacheTransform, createCacheErrorHandler, setupCache } from 'tidemark/fastify'
 import type { Database } from './db.ts'
 import { addItemRoutes } from './items.ts'
 import { ItemsTable } from './items-table.ts'
@@ -21,7 +21,7 @@ export async function buildApp({ database, config = {}, logger = false }: AppOpt
 
   const description = 'Slow reads behind a cache: watch X-Cache and X-Response-Time in the answers.'
   const info = { title: 'A shop', version: '1.0.0', description }
-  await app.register(swagger, { openapi: { openapi: '3.1.0', info } })
+  await app.register(swagger, { openapi: { openapi: '3.1.0', info }, transform: cacheTransform })
   await app.register(swaggerUi, { routePrefix: '/docs', uiConfig: { deepLinking: true, tryItOutEnabled: true } })
   app.addHook('onSend', async (_request, reply) => {
     reply.header('x-response-time', `${reply.elapsedTime.toFixed(1)}ms`)

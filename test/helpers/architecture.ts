@@ -58,7 +58,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   fastify: ['adapters/fastify/'],
   ioredis: ['stores/redis/'],
   redis: ['stores/redis/'],
-  'lru-cache': ['stores/entry-table.ts'],
+  'lru-cache': ['http/encoded-bodies.ts', 'stores/entry-table.ts'],
   'rate-limiter-flexible': ['rate-limit.ts'],
 }
 

@@ -4,6 +4,7 @@ import type { CacheManager } from '../../cache-manager.ts'
 import { CacheException, CacheKeyError } from '../../exceptions.ts'
 import { statusOf } from './exchange.ts'
 import type { CacheBustingRouteOptions, CacheSpec, OfRequest, RouteRequest } from './route-options.ts'
+import { tellUndelivered } from './undelivered.ts'
 
 type Names = string | readonly string[] | OfRequest<string | readonly string[]> | undefined
 
@@ -64,18 +65,9 @@ function busting({ cache, options }: CacheSpec<CacheBustingRouteOptions>) {
     const faults = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []))
     if (faults.length === 0) return
     const [err] = faults
-    request.log.error({ err, ...named, namespace }, undeliveredText(err, namespace, cache))
+    tellUndelivered(request, cache, { err, ...named, namespace })
     for (const fault of faults) rethrow(fault, cache)
   }
-}
-
-/** What the log says of an invalidation that a request should have made. */
-export function undeliveredText(error: unknown, namespace: string, { parts }: CacheManager): string {
-  const place = namespace === '' ? 'the default namespace' : `namespace ${JSON.stringify(namespace)}`
-  const fault = `what this request changed in ${place} may still be served: its invalidation was not delivered`
-  const isQueued =
-    parts.connection !== undefined && error instanceof CacheException && !(error instanceof CacheKeyError)
-  return isQueued ? `${fault}; it is queued, and will be when Redis is back` : fault
 }
 
 /** All but a fault of the store, which has been reported: a key or tag that is none is the author's to see. */
@@ -84,6 +76,6 @@ function rethrow(error: unknown, { parts }: CacheManager): void {
 }
 
 function namesFor(names: Names, request: FastifyRequest): readonly string[] {
-  const given = typeof names === 'function' ? names(request as RouteRequest) : names
-  return [given ?? []].flat()
+  // What a function leaves undefined is a mistake, of which `delete` or `invalidateTags` tells.
+  return typeof names === 'function' ? [names(request as RouteRequest)].flat() : [names ?? []].flat()
 }

@@ -8,11 +8,11 @@
 import type { FastifyReply, FastifyRequest, onSendHookHandler, RouteOptions } from 'fastify'
 import type { CacheManager } from '../../cache-manager.ts'
 import { isUnsafe, mayMeet, namedPaths } from '../../http/invalidation.ts'
-import { undeliveredText } from './busting.ts'
 import { RequestView, statusOf } from './exchange.ts'
 import { pin } from './pinned-hooks.ts'
 import type { CacheRouteOptions, CacheSpec } from './route-options.ts'
 import { ours } from './shielding.ts'
+import { tellUndelivered } from './undelivered.ts'
 
 /** By server, because an application and its encapsulated parts share one; then by URL. */
 const cachedRoutes = new WeakMap<object, Map<string, CacheSpec<CacheRouteOptions>[]>>()
@@ -105,7 +105,7 @@ async function deliver(outdated: readonly Outdated[], request: FastifyRequest): 
       await cache.delete(names, { namespace })
     } catch (error) {
       // The write has happened all the same. It was reported, and is delivered when Redis is back.
-      request.log.error({ err: error, names, namespace }, undeliveredText(error, namespace, cache))
+      tellUndelivered(request, cache, { err: error, keys: names, namespace })
       if (cache.parts.isStrict) throw error
     }
   }

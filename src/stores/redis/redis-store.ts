@@ -34,7 +34,7 @@ import { Mirror } from './mirror.ts'
 import { Outages } from './outages.ts'
 import { ReadBatch, type RawRead } from './read-batch.ts'
 import { EXPIRE, INVALIDATE, SET, SYNC } from './scripts.ts'
-import { HOLDS, StoreScripts, UNKNOWN_SERVER, type StoreScriptsOptions } from './store-scripts.ts'
+import { HOLDS, StoreScripts, unknownServer, type StoreScriptsOptions } from './store-scripts.ts'
 import { leftUndelivered, queued, Undelivered } from './undelivered.ts'
 
 /** So many names per script: it holds the server up for a few milliseconds, and what others are told of it is short. */
@@ -130,7 +130,7 @@ export class RedisStore implements Store {
         return this.#scripts.greeting(options.onFailover)
       },
       onTaken: (reply) => outages.onGreeted(String(reply)),
-      onRefused: (cause) => onFault(new CacheException(UNKNOWN_SERVER, { cause })),
+      onRefused: (cause) => onFault(new CacheException(unknownServer(cause), { cause })),
       onUnserved: (reason) => this.#listening.reconnect(reason),
     })
   }

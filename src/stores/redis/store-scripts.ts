@@ -17,10 +17,13 @@ const FENCED: Readonly<Record<number, string>> = {
   [-2]: 'the name it hangs on was deleted meanwhile',
 }
 
-/** What is told where the user may not ask a server which one it is. */
-export const UNKNOWN_SERVER: string =
-  'cannot tell whether Redis was restarted or failed over, and entries may come back that were invalidated: ' +
-  "its user needs INFO (ACL +info); or say redis.onFailover: 'trust'"
+/** What is told where the user may not ask a server which one it is, or may not use our keys. */
+export function unknownServer({ message }: Error): string {
+  const remedy = /keys/.test(message)
+    ? 'its user needs the keys that begin with cache.keyPrefix'
+    : "its user needs INFO (ACL +info); or say redis.onFailover: 'trust'"
+  return `cannot tell whether Redis was restarted or failed over, and entries may come back that were invalidated: ${remedy} (${message})`
+}
 
 export function whyFenced(reply: Reply): string {
   return FENCED[Number(reply)] ?? 'overtaken'

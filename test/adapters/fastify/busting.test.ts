@@ -125,9 +125,18 @@ describe.each(STORES)('on %s', (kind) => {
       cacheBusting(cache, { tags: () => [(undefined as unknown as { id: string }).id] }),
       () => 'changed',
     )
-    for (const url of ['/key', '/promise', '/mistake']) {
+    app.post('/misspelt/:id', cacheBusting(cache, { keys: ({ params }) => params['idd']! }), () => 'changed')
+    app.post('/no-tags', cacheBusting(cache, { tags: () => null as never }), () => 'changed')
+    for (const url of ['/key', '/promise', '/mistake', '/misspelt/1', '/no-tags']) {
       expect((await app.inject({ method: 'POST', url })).statusCode).toBe(500)
     }
+  })
+
+  test('an empty list says that there is nothing', async () => {
+    const cache = caches.create()
+    const app = makeCachedApp(cache)
+    app.post('/', cacheBusting(cache, { keys: () => [], tags: () => [] }), () => 'changed')
+    expect((await app.inject({ method: 'POST', url: '/' })).statusCode).toBe(200)
   })
 
   test('keys that cannot be told keep no tag from being invalidated', async () => {

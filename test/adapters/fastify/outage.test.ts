@@ -20,9 +20,9 @@ afterEach(async () => {
   await redis.flush()
 })
 
-function makeCache(cache: ApplicationConfig['cache'] = {}): CacheManager {
+function makeCache(cache: ApplicationConfig['cache'] = {}, logger: ApplicationConfig['logger'] = silent): CacheManager {
   const { host, port } = proxy
-  const made = createCache({ redis: { host, port, socketTimeout: `${DEADLINE_MS}ms` }, logger: silent, cache })
+  const made = createCache({ redis: { host, port, socketTimeout: `${DEADLINE_MS}ms` }, logger, cache })
   onTestFinished(() => made.close())
   return made
 }
@@ -120,6 +120,35 @@ describe.each([
       'what this request changed in namespace "items" may still be served: its invalidation was not delivered; it is queued, and will be when Redis is back',
     )
     expect(said[1]!.msg).toContain('in namespace "things"')
+  })
+
+  test('its log has one line of a namespace, whoever else would invalidate in it', async () => {
+    const lines: string[] = []
+    const cache = makeCache()
+    const app = makeCachedApp(cache, {
+      logger: { level: 'error', stream: { write: (line: string) => void lines.push(line) } },
+    })
+    app.get('/items', cached(cache, { ttl: 60, namespace: 'items' }), () => 'hello')
+    app.post('/items', cacheBusting(cache, { keys: ['a'], namespace: 'items' }), () => 'changed')
+    await cache.ping()
+    fail()
+    for (let i = 0; i < 2; i++) await app.inject({ method: 'POST', url: '/items' })
+    expect(lines).toHaveLength(2)
+  })
+
+  test('an application without a logger tells it where the cache logs to', async () => {
+    const errors: string[] = []
+    const cache = makeCache({}, { info: () => {}, warn: () => {}, error: (message) => void errors.push(message) })
+    const app = makeCachedApp(cache)
+    app.put('/items/:id', cacheBusting(cache, { keys: ['a'], namespace: 'items' }), () => 'changed')
+    await cache.ping()
+    fail()
+    await app.inject({ method: 'PUT', url: '/items/1' })
+    expect(errors).toEqual([
+      expect.stringMatching(
+        /^tidemark: PUT \/items\/:id: what this request changed in namespace "items" may still be served/,
+      ),
+    ])
   })
 
   test('with onError: throw both fail, and createCacheErrorHandler says 503 and no more', async () => {

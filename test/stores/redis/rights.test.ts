@@ -1,7 +1,7 @@
 /** The rights that docs/redis.md lists are all it takes, and not one too many. */
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { ApplicationConfig } from 'tidemark'
+import { createCache, type ApplicationConfig } from 'tidemark'
 import { startRedisCluster, type RedisCluster } from '../../helpers/redis-cluster.ts'
 import { startRedis, type RedisServer } from '../../helpers/redis.ts'
 import { useAll } from '../../helpers/use-all.ts'
@@ -45,6 +45,22 @@ describe('on one server', () => {
     const rest = line.filter((one) => one !== right)
     expect(await fails(useAll(await login(rest, `without-${right}`)))).toBe(true)
   })
+})
+
+test('who has other keys is told so, and not of INFO', async () => {
+  const server = await startRedis()
+  const rights = lineOf('standalone').map((right) => (right.startsWith('~') ? '~other:*' : right))
+  await server.call('ACL', 'SETUSER', 'app', 'reset', ...rights)
+  const { host, port } = server
+  const logger = { info: () => {}, warn: () => {}, error: () => {} }
+  const cache = createCache({ redis: { host, port, username: 'app', password: 'secret' }, logger })
+  const told: string[] = []
+  cache.on('error', ({ error }) => told.push(String(error)))
+  await cache.getOrSet('a', () => 1)
+  expect(told).toContainEqual(expect.stringContaining('its user needs the keys that begin with cache.keyPrefix'))
+  expect(told).not.toContainEqual(expect.stringContaining('+info'))
+  await cache.close()
+  await server.stop()
 })
 
 describe('on a cluster', () => {

@@ -1,0 +1,42 @@
+/** Telling of an invalidation that a request should have made: what it changed may still be served. */
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import type { CacheManager } from '../../cache-manager.ts'
+import { CacheException, CacheKeyError, describeError } from '../../exceptions.ts'
+
+/** The namespaces of which a request's log has it already. */
+const told = new WeakMap<FastifyRequest, Set<string>>()
+
+interface Undelivered {
+  readonly namespace: string
+  readonly keys?: readonly string[] | undefined
+  readonly tags?: readonly string[] | undefined
+}
+
+/** Logs it, once for a namespace: to the application, or, if that logs nothing, where the cache logs to. */
+export function tellUndelivered(
+  request: FastifyRequest,
+  { parts }: CacheManager,
+  { err, ...names }: Undelivered & { readonly err: unknown },
+): void {
+  const namespaces = told.get(request) ?? new Set()
+  told.set(request, namespaces)
+  if (namespaces.has(names.namespace)) return
+  namespaces.add(names.namespace)
+  const isQueued = parts.connection !== undefined && err instanceof CacheException && !(err instanceof CacheKeyError)
+  const text = textFor(names.namespace, isQueued)
+  if (!isSilent(request.log)) return request.log.error({ err, ...names }, text)
+  parts.logError(
+    `tidemark: ${request.method} ${request.routeOptions.url ?? request.url}: ${text} (${describeError(err)})`,
+  )
+}
+
+function textFor(namespace: string, isQueued: boolean): string {
+  const place = namespace === '' ? 'the default namespace' : `namespace ${JSON.stringify(namespace)}`
+  const fault = `what this request changed in ${place} may still be served: its invalidation was not delivered`
+  return isQueued ? `${fault}; it is queued, and will be when Redis is back` : fault
+}
+
+/** An application without a logger has one whose methods are all the same. */
+function isSilent({ error, trace }: FastifyBaseLogger): boolean {
+  return error === trace
+}

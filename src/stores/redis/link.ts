@@ -66,6 +66,8 @@ export class Link implements PortListener {
   /** It was lost, silent, or refused us, and is not back; the watcher has been told. */
   #isToldDown = false
   #answers = 0
+  /** Commands that went out: as many as there are answers, when none of this connection is missing. */
+  #written = 0
   readonly #commands: InFlight
   readonly #healthCheck: HealthCheck
   #nextProbe: NodeJS.Timeout | undefined
@@ -154,6 +156,7 @@ export class Link implements PortListener {
     this.#state = wasUp && this.#options.onLost === undefined ? 'trying' : 'down'
     this.#tellDown(wasUp ? lost(this.#options.name, cause) : this.#unreachable())
     this.#rejectWritten(error)
+    this.#written = this.#answers
     if (this.#state === 'down') this.#rejectWaiting()
     this.#options.onLost?.()
   }
@@ -187,7 +190,7 @@ export class Link implements PortListener {
     await this.#commands.drained(graceMs)
     this.#rejectAll()
     this.#commands.stop()
-    await this.port.close()
+    await this.port.close(this.#written > this.#answers)
   }
 
   #tellDown(error: RedisConnectionError, since: number = this.#waitingSince()): void {
@@ -223,6 +226,7 @@ export class Link implements PortListener {
 
   #write(pending: Pending): void {
     pending.answersBefore = this.#answers
+    this.#written++
     this.port.send(pending.args).then(
       (reply) => {
         this.#onAnswer()

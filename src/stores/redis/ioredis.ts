@@ -11,6 +11,7 @@ import type { Argument, PortListener, RedisPort, Reply, ServerOptions, Subscribe
 import { listenTo } from './client-events.ts'
 import { jittered } from '../../jitter.ts'
 import { BEHAVIOUR, serverOptions } from './ioredis-options.ts'
+import { isReadable } from './reply-error.ts'
 import { reset } from './reset.ts'
 
 const RETRY_FIRST_MS = 50
@@ -151,7 +152,10 @@ class OwnIoredis implements RedisPort {
     const { stream } = this.native
     try {
       const select = this.#server.db === 0 ? undefined : this.send(['SELECT', String(this.#server.db)])
-      await Promise.all([select, this.send(['PING'])])
+      const ping = this.send(['PING']).catch((error: unknown) => {
+        if (!isReadable(error)) throw error
+      })
+      await Promise.all([select, ping])
     } catch (error) {
       // Another connection may have taken the place of the one that failed.
       if (this.native.stream === stream && error instanceof Error) this.drop(error)

@@ -26,7 +26,16 @@ import { PROOF, type Greeting } from './greeting.ts'
 import { HealthCheck } from './health-check.ts'
 import { InFlight, type Pending } from './in-flight.ts'
 import { jittered } from '../../jitter.ts'
-import { isRedirection, isUnserved, lost, outOfReach, toException, withoutArguments } from './reply-error.ts'
+import {
+  isReadable,
+  isRedirection,
+  isUnserved,
+  lost,
+  outOfReach,
+  replyCodeOf,
+  toException,
+  withoutArguments,
+} from './reply-error.ts'
 
 export interface LinkOptions {
   readonly commandTimeoutMs: number
@@ -134,7 +143,8 @@ export class Link implements PortListener {
     for (const greeting of greetings) {
       const reject = (error: Error): void => {
         if (this.#state !== 'greeting') return
-        if (error instanceof RedisReplyError && error.replyCode === 'NOPERM') greeting.onRefused(error)
+        const isRefused = error instanceof RedisReplyError && error.replyCode === 'NOPERM'
+        if (isRefused || (greeting === PROOF && isReadable(error))) greeting.onRefused(error)
         else if (!isRedirection(error)) return this.leave(error)
         else if (greeting.onElsewhere === undefined) return this.leave(new Error(`${error.message} (${ONE_OF_MANY})`))
         else greeting.onElsewhere(error)
@@ -290,7 +300,9 @@ export class Link implements PortListener {
     if (this.#state !== 'down' || !this.port.isReady()) return
     this.port.send(['PING']).then(
       () => this.#onAnswer(),
-      () => {
+      (error: unknown) => {
+        // Busy, or with a full disk: not silent any more.
+        if (replyCodeOf(error as Error) !== undefined) return this.#onAnswer()
         if (this.#state !== 'down') return
         this.#nextProbe = setTimeout(() => this.#probe(), jittered(this.#options.commandTimeoutMs)).unref()
       },

@@ -44,6 +44,12 @@ export function isUnserved(error: Error): boolean {
   return UNAVAILABLE.has(replyCodeOf(error) ?? '')
 }
 
+/** True if PING was refused by a server that reads as ever: one that cannot write its dump, on a full disk for example. */
+export function isReadable(error: unknown): boolean {
+  if (error instanceof RedisReplyError) return error.replyCode === 'MISCONF'
+  return error instanceof Error && replyCodeOf(error) === 'MISCONF'
+}
+
 /** The exception for a command that failed. */
 export function toException(error: Error, command: string, redis: string): CacheException {
   const replyCode = replyCodeOf(error)

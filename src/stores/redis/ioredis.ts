@@ -32,6 +32,7 @@ interface IoredisClient {
     readonly stringNumbers?: boolean | undefined
     readonly enableAutoPipelining?: boolean | undefined
     readonly autoResendUnfulfilledCommands?: boolean | undefined
+    readonly commandTimeout?: number | undefined
   }
   callBuffer(name: string, args: Argument[]): Promise<unknown>
   duplicate(override: RedisOptions): Redis

@@ -27,6 +27,7 @@ import { HealthCheck } from './health-check.ts'
 import { InFlight, type Pending } from './in-flight.ts'
 import { jittered } from '../../jitter.ts'
 import {
+  isGivenUp,
   isReadable,
   isRedirection,
   isUnserved,
@@ -248,6 +249,9 @@ export class Link implements PortListener {
         else if (!isUnserved(error as Error)) this.#onBroken(error as Error)
         const isLeft = isUnserved(error as Error) && (this.#state === 'up' || this.#state === 'greeting')
         const settled = pending.isSettled ? undefined : this.#commands.settle(pending)
+        // The user's client has a shorter deadline than ours, and silence is silence.
+        if (isGivenUp(error as Error) && pending.answersBefore === this.#answers)
+          this.#onSilence(exception as RedisConnectionError, this.#sinceOf(pending))
         // The others are told where they are, this one what it was answered.
         if (isLeft) this.leave(error as Error)
         settled?.reject(exception)

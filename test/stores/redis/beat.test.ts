@@ -1,6 +1,7 @@
 /** The beat of a connection that listens goes on whatever Redis answers, and its end waits for no answer. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { ChannelListener, Subscriber } from '../../../src/stores/redis/subscriber.ts'
+import { startFaultProxy } from '../../../src/testing/fault-proxy.ts'
 import { Connections } from '../../helpers/connections.ts'
 import { failDumps, MAY_FAIL_DUMPS, refusalOf } from '../../helpers/misconf.ts'
 import { startRedis, type RedisServer } from '../../helpers/redis.ts'
@@ -87,5 +88,25 @@ describe.each(['own', 'ioredis', 'node-redis'] as const)('%s', (kind) => {
     await subscriber.leave('goes', goes)
     // It would have been waited for until the silence was found out.
     expect(stays.isLost).toBe(false)
+  })
+
+  test('a connection that gets stuck before it is one is given up, and another one made', async () => {
+    const proxy = await startFaultProxy({ target: server })
+    const { host, port } = proxy
+    const own = { host, port, connectTimeoutMs: 200 }
+    const connection = kind === 'own' ? connections.own(own) : connections.of(kind, own, { commandTimeoutMs: 200 })
+    const subscriber = connection.subscriber()
+    // It accepts, and whatever was said is lost.
+    proxy.stall()
+    const ear = new Ear()
+    subscriber.join('channel', ear, BEAT_MS)
+    leaves.push(() => subscriber.leave('channel', ear))
+    await expect.poll(() => proxy.connections).toBe(1)
+    proxy.abandon()
+    proxy.resume()
+    await expect.poll(() => ear.isSubscribed, { timeout: 10_000 }).toBe(true)
+    await leaves.pop()!()
+    await connections.closeAll()
+    await proxy.close()
   })
 })

@@ -47,7 +47,8 @@ function tellOnce(message: string, log: (message: string) => void): void {
 export function createCache(config?: ApplicationConfig): CacheManager {
   const resolved = loadConfig(process.env, config)
   const { cache, clock, logger } = resolved
-  const hints = [...provenanceOf(resolved).hints, ...hazardsOf(resolved.redis?.client)]
+  const { client, socketTimeout = 0 } = resolved.redis ?? {}
+  const hints = [...provenanceOf(resolved).hints, ...hazardsOf(client, socketTimeout * 1000)]
   for (const hint of hints) tellOnce(hint, (message) => logger.warn(message))
   const maxTtlMs = cache.maxTtl * 1000
   const connected = resolved.redis && connect(resolved.redis)

@@ -8,6 +8,7 @@ import { RedisReplyError } from '../exceptions.ts'
 import { RedisConnection } from '../stores/redis/connection.ts'
 import { replyCodeOf } from '../stores/redis/reply-error.ts'
 import {
+  DUMP_REMEDY,
   examineClients,
   examineClock,
   examineMemory,
@@ -102,7 +103,7 @@ async function examineLatency(connection: RedisConnection): Promise<Finding> {
   try {
     for (let i = 0; i < PINGS; i++) {
       const sentAt = performance.now()
-      await connection.send(['PING'])
+      await connection.reach()
       trips.push(performance.now() - sentAt)
     }
   } catch (error) {
@@ -123,13 +124,20 @@ function unanswered(error: Error): Finding {
   // It is left before it is asked anything.
   if (found.includes('READONLY')) return readOnly(found)
   const cause = error.cause instanceof Error ? error.cause : error
-  const code = error instanceof RedisReplyError ? error.replyCode : replyCodeOf(cause)
+  const reply = [error, cause].find((one) => one instanceof RedisReplyError)
+  const code = reply?.replyCode ?? replyCodeOf(cause)
+  if (code === 'BUSY') return { check: 'latency', level, found, remedy: BUSY_REMEDY }
+  // Of a prefix that is new there: it cannot even be begun.
+  if (code === 'MISCONF') return { check: 'persistence', level, found, remedy: DUMP_REMEDY }
   if (code === 'NOPERM') return { check: 'rights', level, found, remedy: 'allow PING (ACL +ping)' }
   const remedy = REFUSALS.has(code ?? '')
     ? 'correct redis.username and redis.password, or redis.db; routes and getOrSet load meanwhile'
     : 'start Redis, or correct redis.url and the network between; routes and getOrSet load meanwhile'
   return { check: 'reach', level, found, remedy }
 }
+
+const BUSY_REMEDY =
+  'end the script that runs (SCRIPT KILL, FUNCTION KILL), and keep it short: nobody is served meanwhile'
 
 /** Of a login, and of a database that is not there. */
 const REFUSALS: ReadonlySet<string> = new Set(['NOAUTH', 'WRONGPASS', 'ERR'])

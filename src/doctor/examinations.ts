@@ -87,6 +87,9 @@ function examineEviction(policy: string, share: number): Finding {
   return { check, level: 'warning', found, remedy }
 }
 
+export const DUMP_REMEDY =
+  "look into Redis's log and at its disk, or turn dumps off: save '' and stop-writes-on-bgsave-error no"
+
 export function examinePersistence(info: Info): Finding[] {
   const isAppending = info.get('aof_enabled')
   if (isAppending === undefined) return []
@@ -97,9 +100,7 @@ export function examinePersistence(info: Info): Finding[] {
   }
   if (info.get('rdb_last_bgsave_status') === 'err') {
     const found = 'the last dump failed, and until one succeeds Redis may refuse writes (MISCONF)'
-    const remedy =
-      "look into Redis's log and at its disk, or turn dumps off: save '' and stop-writes-on-bgsave-error no"
-    return [{ check, level: 'problem', found, remedy }]
+    return [{ check, level: 'problem', found, remedy: DUMP_REMEDY }]
   }
   if (isAppending === '0') return [{ check, level: 'ok', found: 'no append-only file' }]
   const remedy = 'a cache needs none: after a restart its entries are invalid anyway (redis.onFailover)'

@@ -40,6 +40,9 @@ const NO_MESSAGES = /^SPUBLISH: .*unknown/i
 /** It refuses what takes room, and no user. */
 const OUT_OF_MEMORY = /\bOOM\b/
 
+/** It cannot write its dump, and refuses whatever changes something. */
+const NO_WRITES = /\bMISCONF\b/
+
 /** Where a server may be asked to put something. */
 export interface Place {
   readonly keyPrefix: string
@@ -76,6 +79,10 @@ export async function examineRights(
   }
   if (refused.some((one) => OUT_OF_MEMORY.test(one))) {
     return { check, level: 'warning', found: 'not examined: Redis is full', remedy: 'make room, and examine it again' }
+  }
+  if (refused.some((one) => NO_WRITES.test(one))) {
+    const found = 'not examined: Redis refuses all writes'
+    return { check, level: 'warning', found, remedy: 'mend its dumps (persistence), and examine it again' }
   }
   const remedy = 'allow them to this user on keys and channels of the prefix (docs/redis.md has the whole line)'
   return { check, level: 'problem', found: refused.join('; '), remedy }

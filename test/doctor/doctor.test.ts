@@ -1,11 +1,9 @@
 /** What the doctor finds on real servers that are set up in one way or another. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { createCache, doctor, type ApplicationConfig, type CacheManager, type Finding } from 'tidemark'
 import { startFaultProxy } from 'tidemark/testing'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { failDumps, MAY_FAIL_DUMPS, refusalOf } from '../helpers/misconf.ts'
 import { startRedis, type RedisServer } from '../helpers/redis.ts'
 
 const LIMITS = ['--user', 'limited', 'on', '>secret', '~*', '&*', '+@all', '-zadd', '-info', '-client']
@@ -130,19 +128,45 @@ test('a server that is full is no matter of rights', async () => {
   expect(rights).toMatchObject({ level: 'warning', found: 'not examined: Redis is full' })
 })
 
-test('a dump that failed, after which Redis refuses writes', async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'tidemark-dump-'))
-  const dumping = await startRedis({ args: ['--enable-protected-configs', 'yes'] })
+test('a dump that failed, after which Redis refuses writes, and PING, though it is read', async () => {
+  const dumping = await startRedis({ args: MAY_FAIL_DUMPS })
   try {
-    await dumping.call('CONFIG', 'SET', 'dir', directory)
-    await rm(directory, { recursive: true })
-    await dumping.call('BGSAVE')
-    const status = async (): Promise<string> => String(await dumping.call('INFO', 'persistence'))
-    await expect.poll(status, { timeout: 10_000 }).toContain('rdb_last_bgsave_status:err')
-    const { persistence } = await examine({ redis: { url: dumping.url } })
+    await failDumps(dumping)
+    const { latency, persistence, rights } = await examine({ redis: { url: dumping.url, onFailover: 'trust' } })
+    expect(latency).toMatchObject({ level: 'ok' })
     expect(persistence).toMatchObject({ level: 'problem', found: expect.stringContaining('MISCONF') })
+    expect(rights).toMatchObject({ level: 'warning', found: 'not examined: Redis refuses all writes' })
+    // Here it would have to write before it is used.
+    const anew = await examine({ redis: { url: dumping.url }, cache: { keyPrefix: 'new:' } })
+    expect(anew).toMatchObject({ persistence: { level: 'problem', found: expect.stringContaining('MISCONF') } })
+    expect(anew).not.toHaveProperty('reach')
   } finally {
     await dumping.stop()
+  }
+})
+
+test('a script that does not end is told as that, on a connection that is there and on a new one', async () => {
+  const busy = await startRedis({ args: ['--lua-time-limit', '50'] })
+  try {
+    const cache = createCache({ redis: { url: busy.url } })
+    caches.push(cache)
+    expect(await cache.ping()).toBe(true)
+    const script = new Redis(busy.port, busy.host, { protocol: 2, enableReadyCheck: false, disableClientInfo: true })
+    const run = script.eval('while true do end', 0).catch(() => undefined)
+    await expect.poll(() => refusalOf(busy)).toContain('BUSY')
+    const told = {
+      check: 'latency',
+      level: 'problem',
+      found: expect.stringContaining('BUSY'),
+      remedy: expect.stringContaining('SCRIPT KILL'),
+    }
+    expect(await doctor(cache)).toEqual([told])
+    expect(await examine({ redis: { url: busy.url } })).toEqual({ latency: told })
+    await busy.call('SCRIPT', 'KILL')
+    await run
+    script.disconnect()
+  } finally {
+    await busy.stop()
   }
 })
 

@@ -35,10 +35,14 @@ export interface RedisPort {
   listen(listener: PortListener): void
   /** Begin to connect, unless the client does so already. The listener hears what comes of it. */
   connect(): void
-  /** End the connection at once and make a new one. Absent where the client belongs to the user. */
+  /** Reset the connection and make a new one: what has not arrived shall not any more. Absent where the client belongs to the user. */
   drop?(reason: Error): void
-  /** End the connection for good; a client of the user's is left as it is. */
-  close(): Promise<void>
+  /**
+   * End the connection for good; a client of the user's is left as it is.
+   *
+   * @param isUnanswered something was sent that must not arrive any more
+   */
+  close(isUnanswered?: boolean): Promise<void>
 }
 
 /** A connection of its own that listens to channels. */

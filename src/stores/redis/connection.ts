@@ -15,6 +15,7 @@ import { openIoredis } from './ioredis.ts'
 import type { Greeting } from './greeting.ts'
 import { Link, type LinkOptions, type LinkWatcher } from './link.ts'
 import { adoptClient } from './open-client.ts'
+import { isReadable } from './reply-error.ts'
 import { SentinelWatch } from './sentinel-watch.ts'
 import type { ChannelSource, Subscriber } from './subscriber.ts'
 import { subscriberFor } from './subscribers.ts'
@@ -199,12 +200,16 @@ export class RedisConnection {
     return Promise.resolve([this])
   }
 
-  /** Resolves when Redis answers. Throws like `send`. */
+  /** Resolves when Redis answers, and reads. Throws like `send`. */
   async reach(): Promise<void> {
-    await this.send(['PING'])
+    try {
+      await this.send(['PING'])
+    } catch (error) {
+      if (!isReadable(error)) throw error
+    }
   }
 
-  /** True if Redis answers within the deadline. Never rejects. */
+  /** True if Redis answers, and reads, within the deadline. Never rejects. */
   ping(): Promise<boolean> {
     return this.reach().then(
       () => true,

@@ -11,6 +11,8 @@ import type { Argument, PortListener, RedisPort, Reply, ServerOptions, Subscribe
 import { listenTo } from './client-events.ts'
 import { jittered } from '../../jitter.ts'
 import { BEHAVIOUR, serverOptions } from './ioredis-options.ts'
+import { isReadable } from './reply-error.ts'
+import { reset } from './reset.ts'
 
 const RETRY_FIRST_MS = 50
 /** Whoever waits for the next attempt does so for no longer: hits are back soon after Redis is. */
@@ -30,6 +32,7 @@ interface IoredisClient {
     readonly stringNumbers?: boolean | undefined
     readonly enableAutoPipelining?: boolean | undefined
     readonly autoResendUnfulfilledCommands?: boolean | undefined
+    readonly commandTimeout?: number | undefined
   }
   callBuffer(name: string, args: Argument[]): Promise<unknown>
   duplicate(override: RedisOptions): Redis
@@ -130,15 +133,16 @@ class OwnIoredis implements RedisPort {
   drop(reason: Error): void {
     this.#isVerified = false
     this.#lastError ??= reason
-    if (this.native.status === 'connect' || this.native.status === 'ready') this.native.stream.destroy()
+    if (isConnected(this.native)) reset(this.native.stream)
   }
 
-  async close(): Promise<void> {
+  async close(isUnanswered = false): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#loginTimer)
     clearTimeout(this.#retryTimer)
     const { native } = this
     if (native.status === 'end') return
+    if (isUnanswered && isConnected(native)) reset(native.stream)
     const ended = new Promise<void>((resolve) => native.once('end', resolve))
     native.disconnect()
     await ended
@@ -149,7 +153,10 @@ class OwnIoredis implements RedisPort {
     const { stream } = this.native
     try {
       const select = this.#server.db === 0 ? undefined : this.send(['SELECT', String(this.#server.db)])
-      await Promise.all([select, this.send(['PING'])])
+      const ping = this.send(['PING']).catch((error: unknown) => {
+        if (!isReadable(error)) throw error
+      })
+      await Promise.all([select, ping])
     } catch (error) {
       // Another connection may have taken the place of the one that failed.
       if (this.native.stream === stream && error instanceof Error) this.drop(error)
@@ -285,6 +292,10 @@ function caller(client: IoredisClient): (name: string, args: Argument[]) => unkn
   if (!client.options?.enableAutoPipelining) return (name, args) => client.callBuffer(name, args)
   const methods = client as unknown as Record<string, (args: Argument[]) => unknown>
   return (name, args) => methods[`${name.toLowerCase()}Buffer`]!(args)
+}
+
+function isConnected({ status }: IoredisClient): boolean {
+  return status === 'connect' || status === 'ready'
 }
 
 /** A stream that has ended is not writable any more; ioredis learns of it one event later. */

@@ -26,7 +26,17 @@ import { PROOF, type Greeting } from './greeting.ts'
 import { HealthCheck } from './health-check.ts'
 import { InFlight, type Pending } from './in-flight.ts'
 import { jittered } from '../../jitter.ts'
-import { isRedirection, isUnserved, lost, outOfReach, toException, withoutArguments } from './reply-error.ts'
+import {
+  isGivenUp,
+  isReadable,
+  isRedirection,
+  isUnserved,
+  lost,
+  outOfReach,
+  replyCodeOf,
+  toException,
+  withoutArguments,
+} from './reply-error.ts'
 
 export interface LinkOptions {
   readonly commandTimeoutMs: number
@@ -66,6 +76,8 @@ export class Link implements PortListener {
   /** It was lost, silent, or refused us, and is not back; the watcher has been told. */
   #isToldDown = false
   #answers = 0
+  /** Commands that went out: as many as there are answers, when none of this connection is missing. */
+  #written = 0
   readonly #commands: InFlight
   readonly #healthCheck: HealthCheck
   #nextProbe: NodeJS.Timeout | undefined
@@ -132,7 +144,8 @@ export class Link implements PortListener {
     for (const greeting of greetings) {
       const reject = (error: Error): void => {
         if (this.#state !== 'greeting') return
-        if (error instanceof RedisReplyError && error.replyCode === 'NOPERM') greeting.onRefused(error)
+        const isRefused = error instanceof RedisReplyError && error.replyCode === 'NOPERM'
+        if (isRefused || (greeting === PROOF && isReadable(error))) greeting.onRefused(error)
         else if (!isRedirection(error)) return this.leave(error)
         else if (greeting.onElsewhere === undefined) return this.leave(new Error(`${error.message} (${ONE_OF_MANY})`))
         else greeting.onElsewhere(error)
@@ -154,6 +167,7 @@ export class Link implements PortListener {
     this.#state = wasUp && this.#options.onLost === undefined ? 'trying' : 'down'
     this.#tellDown(wasUp ? lost(this.#options.name, cause) : this.#unreachable())
     this.#rejectWritten(error)
+    this.#written = this.#answers
     if (this.#state === 'down') this.#rejectWaiting()
     this.#options.onLost?.()
   }
@@ -187,7 +201,7 @@ export class Link implements PortListener {
     await this.#commands.drained(graceMs)
     this.#rejectAll()
     this.#commands.stop()
-    await this.port.close()
+    await this.port.close(this.#written > this.#answers)
   }
 
   #tellDown(error: RedisConnectionError, since: number = this.#waitingSince()): void {
@@ -223,6 +237,7 @@ export class Link implements PortListener {
 
   #write(pending: Pending): void {
     pending.answersBefore = this.#answers
+    this.#written++
     this.port.send(pending.args).then(
       (reply) => {
         this.#onAnswer()
@@ -234,6 +249,9 @@ export class Link implements PortListener {
         else if (!isUnserved(error as Error)) this.#onBroken(error as Error)
         const isLeft = isUnserved(error as Error) && (this.#state === 'up' || this.#state === 'greeting')
         const settled = pending.isSettled ? undefined : this.#commands.settle(pending)
+        // The user's client has a shorter deadline than ours, and silence is silence.
+        if (isGivenUp(error as Error) && pending.answersBefore === this.#answers)
+          this.#onSilence(exception as RedisConnectionError, this.#sinceOf(pending))
         // The others are told where they are, this one what it was answered.
         if (isLeft) this.leave(error as Error)
         settled?.reject(exception)
@@ -286,7 +304,9 @@ export class Link implements PortListener {
     if (this.#state !== 'down' || !this.port.isReady()) return
     this.port.send(['PING']).then(
       () => this.#onAnswer(),
-      () => {
+      (error: unknown) => {
+        // Busy, or with a full disk: not silent any more.
+        if (replyCodeOf(error as Error) !== undefined) return this.#onAnswer()
         if (this.#state !== 'down') return
         this.#nextProbe = setTimeout(() => this.#probe(), jittered(this.#options.commandTimeoutMs)).unref()
       },

@@ -54,8 +54,8 @@ export function adoptNodeRedis(client: NodeRedisClient): RedisPort {
 }
 
 /** A connection that listens, beside the user's client and to where that one leads. */
-export function duplicateNodeRedisSubscriber(client: NodeRedisClient): SubscriberPort {
-  return new NodeRedisSubscriber(client)
+export function duplicateNodeRedisSubscriber(client: NodeRedisClient, connectTimeoutMs: number): SubscriberPort {
+  return new NodeRedisSubscriber(client, connectTimeoutMs)
 }
 
 const RECONNECT_FIRST_MS = 50
@@ -64,16 +64,19 @@ const RECONNECT_LAST_MS = 2000
 /** Each connection is a client of its own: what node-redis would do by itself on a reconnect stays under our control. */
 class NodeRedisSubscriber implements SubscriberPort {
   readonly #origin: NodeRedisClient
+  readonly #connectTimeoutMs: number
   #client: NodeRedisSubscription | undefined
   #listener: PortListener | undefined
   #receive: (channel: string, message: Buffer) => void = () => {}
+  #loginTimer: NodeJS.Timeout | undefined
   #retry: NodeJS.Timeout | undefined
   /** Connections that were dropped before anything was heard on them. */
   #attempts = 0
   #isClosed = false
 
-  constructor(origin: NodeRedisClient) {
+  constructor(origin: NodeRedisClient, connectTimeoutMs: number) {
     this.#origin = origin
+    this.#connectTimeoutMs = connectTimeoutMs
   }
 
   listen(listener: PortListener): void {
@@ -87,7 +90,13 @@ class NodeRedisSubscriber implements SubscriberPort {
   connect(): void {
     const client = this.#origin.duplicate()
     this.#client = client
-    client.on('ready', () => this.#listener?.onUp())
+    // node-redis's own `connectTimeout` ends with TCP and TLS: a server that accepts and is silent would be waited for.
+    const giveUp = (): void => this.drop(new Error(`no connection within ${this.#connectTimeoutMs} ms`))
+    this.#loginTimer = setTimeout(giveUp, this.#connectTimeoutMs).unref()
+    client.on('ready', () => {
+      clearTimeout(this.#loginTimer)
+      this.#listener?.onUp()
+    })
     client.on('error', (error) => {
       if (this.#client === client) this.drop(error)
     })
@@ -126,6 +135,7 @@ class NodeRedisSubscriber implements SubscriberPort {
   }
 
   #end(): void {
+    clearTimeout(this.#loginTimer)
     const client = this.#client
     this.#client = undefined
     if (client?.isOpen === true) client.destroy()

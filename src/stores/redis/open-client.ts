@@ -25,7 +25,7 @@ export function adoptClient(client: unknown): RedisPort {
 /** A connection that listens, beside a client that the user brought. */
 export function duplicateClient(client: unknown, connectTimeoutMs: number): SubscriberPort {
   if (isIoredis(client)) return duplicateIoredisSubscriber(client, connectTimeoutMs)
-  if (isNodeRedis(client)) return duplicateNodeRedisSubscriber(client)
+  if (isNodeRedis(client)) return duplicateNodeRedisSubscriber(client, connectTimeoutMs)
   throw refused('an ioredis client or a node-redis client', nameOf(client))
 }
 

@@ -44,9 +44,21 @@ export function isUnserved(error: Error): boolean {
   return UNAVAILABLE.has(replyCodeOf(error) ?? '')
 }
 
+/** True if PING was refused by a server that reads as ever: one that cannot write its dump, on a full disk for example. */
+export function isReadable(error: unknown): boolean {
+  if (error instanceof RedisReplyError) return error.replyCode === 'MISCONF'
+  return error instanceof Error && replyCodeOf(error) === 'MISCONF'
+}
+
+/** True if a client of the user's gave a command up by itself: `commandTimeout` of ioredis and iovalkey. */
+export function isGivenUp({ message }: Error): boolean {
+  return message === 'Command timed out'
+}
+
 /** The exception for a command that failed. */
 export function toException(error: Error, command: string, redis: string): CacheException {
   const replyCode = replyCodeOf(error)
+  if (isGivenUp(error)) return new RedisConnectionError(`${redis} did not answer ${command} within its commandTimeout`)
   if (replyCode === undefined) {
     const cause = withoutArguments(error)
     return new RedisConnectionError(`${redis} was lost before it answered ${command}: ${reasonOf(cause)}`, { cause })

@@ -8,7 +8,7 @@
  * whoever asks `beatAt` knows how old its knowledge is.
  */
 import type { PortListener, SubscriberPort } from './client.ts'
-import { replyCodeOf } from './reply-error.ts'
+import { isUnserved, replyCodeOf } from './reply-error.ts'
 
 export interface ChannelListener {
   onMessage(message: Buffer): void
@@ -62,7 +62,8 @@ export class Subscriber implements PortListener {
     if (listeners?.size !== 0) return
     this.#channels.delete(channel)
     if (this.#channels.size > 0) {
-      if (this.#isUp) await this.#port.unsubscribe(channel).catch(() => undefined)
+      // Nobody listens any more, whether Redis has heard of it or not.
+      if (this.#isUp) this.#port.unsubscribe(channel).catch(() => undefined)
       return
     }
     this.#isUp = false
@@ -116,9 +117,12 @@ export class Subscriber implements PortListener {
     const silence = setTimeout(() => this.#port.drop(new Error(`no pong within ${SILENCE_MS} ms`)), SILENCE_MS).unref()
     try {
       await this.#port.ping()
-    } catch {
+    } catch (error) {
       // The port tells of the loss.
-      return
+      if (replyCodeOf(error as Error) === undefined) return
+      // It does not hear what its primary's clients publish, or does not let us hear it.
+      if (isUnserved(error as Error)) return this.#port.drop(error as Error)
+      // Who is busy, or has a full disk, refuses PING as well; that comes in its turn, like any answer.
     } finally {
       clearTimeout(silence)
     }

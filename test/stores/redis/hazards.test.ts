@@ -60,14 +60,47 @@ describe.each<[string, (place: { host: string; port: number } & Remedy) => Redis
 
   test('sends again what was given up, and is told of', async () => {
     const client = make({})
-    expect(hazardsOf(client)).toEqual([expect.stringContaining('autoResendUnfulfilledCommands: false')])
+    expect(hazardsOf(client, TIMEOUT_MS)).toEqual([expect.stringContaining('autoResendUnfulfilledCommands: false')])
     expect(await comeToLife(client)).toBe(3)
   })
 
   test('does not when it is false, and nothing is told', async () => {
     const client = make({ autoResendUnfulfilledCommands: false })
-    expect(hazardsOf(client)).toEqual([])
+    expect(hazardsOf(client, TIMEOUT_MS)).toEqual([])
     expect(await comeToLife(client)).toBe(0)
+  })
+})
+
+describe.each<[string, (place: { host: string; port: number; commandTimeout: number } & Remedy) => Redis | Valkey]>([
+  ['ioredis', (place) => new Redis({ ...options, ...place })],
+  ['iovalkey', (place) => new Valkey({ ...options, ...place })],
+])('a commandTimeout of %s below ours', (_, open) => {
+  test('is told of, and the silence it cuts short opens the breaker as ours does', async () => {
+    const { host, port } = proxy
+    const client = open({ host, port, autoResendUnfulfilledCommands: false, commandTimeout: TIMEOUT_MS / 3 })
+    client.on('error', () => undefined)
+    closers.push(() => client.disconnect())
+    expect(hazardsOf(client, TIMEOUT_MS)).toEqual([expect.stringContaining('commandTimeout of 100 ms')])
+    expect(hazardsOf(client, TIMEOUT_MS / 3)).toEqual([])
+    const connection = new RedisConnection({
+      client,
+      commandTimeoutMs: TIMEOUT_MS,
+      healthCheckIntervalMs: 0,
+      maxConnections: 1,
+    })
+    closers.push(() => connection.close())
+    expect(await connection.ping()).toBe(true)
+    proxy.stall()
+    await expect(connection.send(['GET', 'a'])).rejects.toThrow(/did not answer GET within its commandTimeout$/)
+    expect(connection.breaker).toBe('open')
+    // Nobody waits any more.
+    const next = connection.send(['GET', 'a']).catch((error: unknown) => String(error))
+    expect(await Promise.race([next, new Promise((resolve) => setImmediate(resolve, 'waits'))])).toContain(
+      'cannot be reached: it did not answer GET',
+    )
+    proxy.resume()
+    await vi.waitFor(async () => expect(await connection.ping()).toBe(true), { timeout: 10_000 })
+    expect(connection.breaker).toBe('closed')
   })
 })
 
@@ -98,13 +131,13 @@ describe('the offline queue of node-redis', () => {
 
   test('sends later what was given up, and is told of', async () => {
     const client = make({})
-    expect(hazardsOf(client)).toEqual([expect.stringContaining('disableOfflineQueue: true')])
+    expect(hazardsOf(client, TIMEOUT_MS)).toEqual([expect.stringContaining('disableOfflineQueue: true')])
     expect(await comeToLife(client)).toBeGreaterThan(0)
   })
 
   test('does not when it is off, and nothing is told', async () => {
     const client = make({ disableOfflineQueue: true })
-    expect(hazardsOf(client)).toEqual([])
+    expect(hazardsOf(client, TIMEOUT_MS)).toEqual([])
     expect(await comeToLife(client)).toBe(0)
   })
 })

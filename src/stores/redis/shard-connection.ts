@@ -11,7 +11,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RedisConnectionError, RedisReplyError } from '../../exceptions.ts'
-import { within, type Limit } from '../../deadline.ts'
+import { strictlyWithin, type Limit } from '../../deadline.ts'
 import type { Breaker } from '../store.ts'
 import type { Argument, Reply } from './client.ts'
 import type { Cluster } from './cluster.ts'
@@ -108,10 +108,8 @@ export class ShardConnection implements StoreConnection {
   }
 
   ping(): Promise<boolean> {
-    return within(this.#served(), { since: performance.now(), budgetMs: this.commandTimeoutMs }).then(
-      (node) => node.ping(),
-      () => false,
-    )
+    const asking = this.#served().then((node) => node.ping())
+    return strictlyWithin(asking, { since: performance.now(), budgetMs: this.commandTimeoutMs }).catch(() => false)
   }
 
   /** The connections of the nodes are the cluster's. */
@@ -124,24 +122,23 @@ export class ShardConnection implements StoreConnection {
     const limit = { since: performance.now(), budgetMs: this.commandTimeoutMs }
     if (this.#isServed) {
       const sending = command.sendTo(this.#node!)
-      return sending.catch((error: unknown) => within(this.#sendAgain(command, error, limit), limit))
+      return sending.catch((error: unknown) => strictlyWithin(this.#sendAgain(command, error, limit), limit))
     }
-    const sending = this.#served().then((node) => command.sendTo(node))
-    return within(
-      sending.catch((error: unknown) => this.#sendAgain(command, error, limit)),
+    return strictlyWithin(
+      this.#sendServed(command, limit).catch((error: unknown) => this.#sendAgain(command, error, limit)),
       limit,
     )
   }
 
   /** What a failed command comes to: sent elsewhere, once more, or not at all. */
-  async #sendAgain(command: Command, error: unknown, { since, budgetMs }: Limit): Promise<Reply> {
+  async #sendAgain(command: Command, error: unknown, limit: Limit): Promise<Reply> {
     let fault = error
     for (let hops = 0; hops < MAX_HOPS || command.isInvalidation; hops++) {
       if (!isRedirection(fault)) break
-      if (performance.now() - since > budgetMs) break
+      if (isOver(limit)) break
       if (fault.replyCode === 'TRYAGAIN' && !command.isInvalidation) return nothingFor(command, fault)
       try {
-        return await this.#follow(fault, command)
+        return await this.#follow(fault, command, limit)
       } catch (next) {
         fault = next
       }
@@ -150,12 +147,19 @@ export class ShardConnection implements StoreConnection {
     throw isRedirection(fault) ? inTransit(fault) : fault
   }
 
-  async #follow(redirection: RedisReplyError, command: Command): Promise<Reply> {
+  async #follow(redirection: RedisReplyError, command: Command, limit: Limit): Promise<Reply> {
     const to = this.#target(redirection)
     if (redirection.replyCode === 'ASK' && to !== undefined) return this.#cluster.node(to).sendAsking(command.whole())
     if (redirection.replyCode === 'MOVED') this.#onMoved(redirection)
     else await sleep(TRY_AGAIN_MS)
-    return command.sendTo(await this.#served())
+    return this.#sendServed(command, limit)
+  }
+
+  async #sendServed(command: Command, limit: Limit): Promise<Reply> {
+    const node = await this.#served()
+    // Its caller has been told that it was not done, and that is how it stays.
+    if (isOver(limit)) throw new RedisConnectionError(`${this.name} answers too late`)
+    return command.sendTo(node)
   }
 
   #target(redirection: Error): Address | undefined {
@@ -215,6 +219,10 @@ export class ShardConnection implements StoreConnection {
     this.#isServed = false
     this.#subscriber?.moveTo(owner)
   }
+}
+
+function isOver({ since, budgetMs }: Limit): boolean {
+  return performance.now() - since > budgetMs
 }
 
 /** What a command is answered whose keys are partly here and partly there. */

@@ -48,6 +48,8 @@ export class ShardConnection implements StoreConnection {
   #serving: Promise<RedisConnection> | undefined
   #subscriber: ShardSubscriber | undefined
   #watcher: LinkWatcher | undefined
+  /** The watcher has been told that the slot is not served. */
+  #isLost = false
 
   constructor(cluster: Cluster, slot: number) {
     this.#cluster = cluster
@@ -73,10 +75,19 @@ export class ShardConnection implements StoreConnection {
     this.#cluster.follow(this.#onOwners)
   }
 
-  /** The node that serves the slot is lost, and the slot is served again, by it or by another one. */
+  /** The node that serves the slot is lost, or nobody says which one does; and the slot is served again, by any. */
   watch(watcher: LinkWatcher): void {
-    this.#watcher = watcher
-    this.#node?.watch(watcher)
+    this.#watcher = {
+      onDown: (error, since) => {
+        this.#isLost = true
+        watcher.onDown(error, since)
+      },
+      onUp: () => {
+        this.#isLost = false
+        watcher.onUp()
+      },
+    }
+    this.#node?.watch(this.#watcher)
   }
 
   subscriber(): ShardSubscriber {
@@ -115,6 +126,8 @@ export class ShardConnection implements StoreConnection {
   /** The connections of the nodes are the cluster's. */
   close(): Promise<void> {
     this.#cluster.unfollow(this.#onOwners)
+    if (this.#watcher !== undefined) this.#node?.unwatch(this.#watcher)
+    this.#watcher = undefined
     return Promise.resolve()
   }
 
@@ -181,7 +194,7 @@ export class ShardConnection implements StoreConnection {
 
   async #serve(): Promise<RedisConnection> {
     for (let hops = 0; hops < MAX_HOPS; hops++) {
-      const node = await this.#cluster.locate(this.#slot)
+      const node = await this.#locate()
       this.#onOwners()
       try {
         if (this.#greeting !== undefined) this.#greeting.onTaken?.(await node.send(this.#greeting.say()))
@@ -203,6 +216,17 @@ export class ShardConnection implements StoreConnection {
     throw new RedisConnectionError(`the nodes of the Redis Cluster do not agree on who serves slot ${this.#slot}`)
   }
 
+  async #locate(): Promise<RedisConnection> {
+    const since = performance.now()
+    try {
+      return await this.#cluster.locate(this.#slot)
+    } catch (error) {
+      // A node that is known tells it by itself.
+      if (error instanceof RedisConnectionError) this.#watcher?.onDown(error, since)
+      throw error
+    }
+  }
+
   /** Another node may serve the slot now. */
   readonly #onOwners = (): void => {
     const owner = this.#cluster.ownerOf(this.#slot)
@@ -218,6 +242,8 @@ export class ShardConnection implements StoreConnection {
     this.#node = owner
     this.#isServed = false
     this.#subscriber?.moveTo(owner)
+    // The end of an outage is told, and what waits is delivered, also if nobody asks for anything.
+    if (this.#isLost && owner !== undefined) this.#served().catch(() => undefined)
   }
 }
 

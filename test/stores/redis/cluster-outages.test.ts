@@ -41,8 +41,9 @@ async function askFor(ms: number): Promise<void> {
   } while (performance.now() < end)
 }
 
-const isBack = (): Promise<void> =>
-  expect.poll(() => changes.map(({ state }) => state), { timeout: 15_000 }).toEqual(['down', 'up'])
+async function untilBack(): Promise<void> {
+  await expect.poll(() => changes.map(({ state }) => state), { timeout: 15_000 }).toEqual(['down', 'up'])
+}
 
 test.each([
   ['one node', () => [cluster.masterOf(slotOfShard(LAST))]],
@@ -63,7 +64,7 @@ test.each([
     } finally {
       for (const node of silent()) node.resume()
     }
-    await isBack()
+    await untilBack()
     await askFor(2 * TIMEOUT_MS)
     expect(changes[1]).toMatchObject({ state: 'up', delivered: 3, waiting: 0 })
     expect(lines).toEqual([
@@ -85,7 +86,7 @@ test('a cluster of which no node is there at first, and that is there later, wit
   } finally {
     first!.resume()
   }
-  await isBack()
+  await untilBack()
   expect(lines).toEqual([
     expect.stringMatching(/^tidemark: no node of the Redis Cluster says who serves what/),
     expect.stringMatching(/^tidemark: the Redis Cluster is back after \d+\.\d s$/),

@@ -75,8 +75,10 @@ export class Telemetry {
     this.counters.errors++
     this.events.emit('error', { error, ...about })
     if (!(error instanceof CacheException)) return
-    // That it is away has been said; what else that brings about is another matter.
-    if (this.#away !== undefined && error.message.startsWith(this.#away)) return
+    // That it is away, or a node of its cluster, has been said; what else that brings about is another matter.
+    const isOfOutage = (away: string): boolean =>
+      error instanceof RedisConnectionError || error.message.startsWith(away)
+    if (this.#away !== undefined && isOfOutage(this.#away)) return
     // Refused today for a password is another fault than out of reach a moment ago.
     const { cause } = error
     const why = cause instanceof Error ? cause.message : error.code === 'ERR_CACHE' ? error.message : ''

@@ -166,6 +166,17 @@ describe('a command that Redis did not answer', () => {
     expect(telemetry.statistics().errors).toBe(1)
   })
 
+  test('is not logged while an outage is on, whichever node of a cluster it was asked of; other faults are', () => {
+    telemetry.connection({ state: 'down', redis: 'the Redis Cluster', error: late })
+    telemetry.report(new RedisConnectionError('Redis at redis:7001 did not answer GET within 300 ms'))
+    telemetry.report(new RedisConnectionError('no node of the Redis Cluster says who serves what'))
+    vi.advanceTimersByTime(2 * confirmMs)
+    expect(logged).toHaveLength(1)
+    expect(telemetry.statistics().errors).toBe(2)
+    telemetry.report(new CacheException('another matter'))
+    expect(logged).toEqual([logged[0], expect.stringContaining('another matter')])
+  })
+
   test('is logged if Redis is only slow, once for all who were told', () => {
     for (const key of ['a', 'b', 'c']) telemetry.report(late, { key, namespace: '' })
     expect(logged).toEqual([])

@@ -1,5 +1,5 @@
 /** A cluster as one connection, for what is no store: each script goes to the node that its first key is on. */
-import { within } from '../../deadline.ts'
+import { strictlyWithin } from '../../deadline.ts'
 import { hashTag, SHARDS } from '../../key.ts'
 import type { Argument, Reply } from './client.ts'
 import type { Cluster } from './cluster.ts'
@@ -38,7 +38,7 @@ export class ClusterConnection {
    */
   async reach(): Promise<void> {
     const asking = this.servers().then((servers) => Promise.all(servers.map((server) => server.reach())))
-    await within(asking, { since: performance.now(), budgetMs: this.#cluster.commandTimeoutMs })
+    await strictlyWithin(asking, { since: performance.now(), budgetMs: this.#cluster.commandTimeoutMs })
   }
 
   /** True if every node that serves slots answers within the deadline. Never rejects. */

@@ -6,8 +6,12 @@
  * (CLUSTER SLOTS): with the first command, and whenever there is reason to doubt it, which is a redirection or a node
  * that does not answer. Then it is asked again, at growing intervals and each time another node first, for as long as
  * commands fail: a replica takes over seconds after its master has died.
+ *
+ * One node after the other is asked, and nobody waits for all of them: after the deadline of one command it counts as
+ * unknown, whoever needs to know rejects at once, and the search goes on in the background.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { strictlyWithin } from '../../deadline.ts'
 import { RedisConnectionError } from '../../exceptions.ts'
 import type { Breaker } from '../store.ts'
 import type { ClusterPlace } from './cluster-client.ts'
@@ -35,6 +39,9 @@ export class Cluster {
   readonly #followers = new Set<() => void>()
   /** Nodes that did not answer a command. */
   readonly #silent = new Set<RedisConnection>()
+  /** One node after the other is asked. */
+  #search: Promise<void> | undefined
+  /** The same, as long as commands wait for it. */
   #asking: Promise<void> | undefined
   #askAgain: NodeJS.Timeout | undefined
   #doubts = 0
@@ -66,7 +73,8 @@ export class Cluster {
   /**
    * Who serves a slot; asks if it is not known.
    *
-   * @throws {RedisConnectionError} if no node answers, or none serves the slot; at once while that is known
+   * @throws {RedisConnectionError} if no node answers within the deadline, or none serves the slot; at once while that is
+   *   known
    */
   async locate(slot: number): Promise<RedisConnection> {
     if (this.#owners[slot] === undefined && this.#outage === undefined) await this.#ask()
@@ -116,7 +124,7 @@ export class Cluster {
     this.#doubts++
     const again = (): void => {
       this.#askAgain = undefined
-      this.#ask()
+      this.#searchOnce()
         // Nobody answers: that is as good as no news.
         .catch(() => undefined)
         .then(() => this.#askSilent())
@@ -149,8 +157,21 @@ export class Cluster {
   }
 
   #ask(): Promise<void> {
-    this.#asking ??= this.#askOneAfterAnother().finally(() => (this.#asking = undefined))
+    const limit = { since: performance.now(), budgetMs: this.commandTimeoutMs }
+    this.#asking ??= strictlyWithin(this.#searchOnce(), limit)
+      .catch((error: unknown) => {
+        if (this.#isClosed) throw error
+        this.#outage ??= unknown(error)
+        this.doubt()
+        throw this.#outage
+      })
+      .finally(() => (this.#asking = undefined))
     return this.#asking
+  }
+
+  #searchOnce(): Promise<void> {
+    this.#search ??= this.#askOneAfterAnother().finally(() => (this.#search = undefined))
+    return this.#search
   }
 
   async #askOneAfterAnother(): Promise<void> {
@@ -164,8 +185,7 @@ export class Cluster {
         cause = error
       }
     }
-    const why = cause instanceof Error ? `: ${cause.message}` : ''
-    this.#outage = new RedisConnectionError(`no node of the Redis Cluster says who serves what${why}`, { cause })
+    this.#outage = unknown(cause)
     throw this.#outage
   }
 
@@ -245,4 +265,9 @@ export class Cluster {
 interface Node {
   readonly address: Address
   readonly connection: RedisConnection
+}
+
+function unknown(cause: unknown): RedisConnectionError {
+  const why = cause instanceof Error ? `: ${cause.message}` : ''
+  return new RedisConnectionError(`no node of the Redis Cluster says who serves what${why}`, { cause })
 }

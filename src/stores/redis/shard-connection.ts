@@ -11,7 +11,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RedisConnectionError, RedisReplyError } from '../../exceptions.ts'
-import { within, type Limit } from '../../deadline.ts'
+import { strictlyWithin, type Limit } from '../../deadline.ts'
 import type { Breaker } from '../store.ts'
 import type { Argument, Reply } from './client.ts'
 import type { Cluster } from './cluster.ts'
@@ -48,6 +48,8 @@ export class ShardConnection implements StoreConnection {
   #serving: Promise<RedisConnection> | undefined
   #subscriber: ShardSubscriber | undefined
   #watcher: LinkWatcher | undefined
+  /** The watcher has been told that the slot is not served. */
+  #isLost = false
 
   constructor(cluster: Cluster, slot: number) {
     this.#cluster = cluster
@@ -73,10 +75,19 @@ export class ShardConnection implements StoreConnection {
     this.#cluster.follow(this.#onOwners)
   }
 
-  /** The node that serves the slot is lost, and the slot is served again, by it or by another one. */
+  /** The node that serves the slot is lost, or nobody says which one does; and the slot is served again, by any. */
   watch(watcher: LinkWatcher): void {
-    this.#watcher = watcher
-    this.#node?.watch(watcher)
+    this.#watcher = {
+      onDown: (error, since) => {
+        this.#isLost = true
+        watcher.onDown(error, since)
+      },
+      onUp: () => {
+        this.#isLost = false
+        watcher.onUp()
+      },
+    }
+    this.#node?.watch(this.#watcher)
   }
 
   subscriber(): ShardSubscriber {
@@ -108,15 +119,15 @@ export class ShardConnection implements StoreConnection {
   }
 
   ping(): Promise<boolean> {
-    return within(this.#served(), { since: performance.now(), budgetMs: this.commandTimeoutMs }).then(
-      (node) => node.ping(),
-      () => false,
-    )
+    const asking = this.#served().then((node) => node.ping())
+    return strictlyWithin(asking, { since: performance.now(), budgetMs: this.commandTimeoutMs }).catch(() => false)
   }
 
   /** The connections of the nodes are the cluster's. */
   close(): Promise<void> {
     this.#cluster.unfollow(this.#onOwners)
+    if (this.#watcher !== undefined) this.#node?.unwatch(this.#watcher)
+    this.#watcher = undefined
     return Promise.resolve()
   }
 
@@ -124,24 +135,23 @@ export class ShardConnection implements StoreConnection {
     const limit = { since: performance.now(), budgetMs: this.commandTimeoutMs }
     if (this.#isServed) {
       const sending = command.sendTo(this.#node!)
-      return sending.catch((error: unknown) => within(this.#sendAgain(command, error, limit), limit))
+      return sending.catch((error: unknown) => strictlyWithin(this.#sendAgain(command, error, limit), limit))
     }
-    const sending = this.#served().then((node) => command.sendTo(node))
-    return within(
-      sending.catch((error: unknown) => this.#sendAgain(command, error, limit)),
+    return strictlyWithin(
+      this.#sendServed(command, limit).catch((error: unknown) => this.#sendAgain(command, error, limit)),
       limit,
     )
   }
 
   /** What a failed command comes to: sent elsewhere, once more, or not at all. */
-  async #sendAgain(command: Command, error: unknown, { since, budgetMs }: Limit): Promise<Reply> {
+  async #sendAgain(command: Command, error: unknown, limit: Limit): Promise<Reply> {
     let fault = error
     for (let hops = 0; hops < MAX_HOPS || command.isInvalidation; hops++) {
       if (!isRedirection(fault)) break
-      if (performance.now() - since > budgetMs) break
+      if (isOver(limit)) break
       if (fault.replyCode === 'TRYAGAIN' && !command.isInvalidation) return nothingFor(command, fault)
       try {
-        return await this.#follow(fault, command)
+        return await this.#follow(fault, command, limit)
       } catch (next) {
         fault = next
       }
@@ -150,12 +160,19 @@ export class ShardConnection implements StoreConnection {
     throw isRedirection(fault) ? inTransit(fault) : fault
   }
 
-  async #follow(redirection: RedisReplyError, command: Command): Promise<Reply> {
+  async #follow(redirection: RedisReplyError, command: Command, limit: Limit): Promise<Reply> {
     const to = this.#target(redirection)
     if (redirection.replyCode === 'ASK' && to !== undefined) return this.#cluster.node(to).sendAsking(command.whole())
     if (redirection.replyCode === 'MOVED') this.#onMoved(redirection)
     else await sleep(TRY_AGAIN_MS)
-    return command.sendTo(await this.#served())
+    return this.#sendServed(command, limit)
+  }
+
+  async #sendServed(command: Command, limit: Limit): Promise<Reply> {
+    const node = await this.#served()
+    // Its caller has been told that it was not done, and that is how it stays.
+    if (isOver(limit)) throw new RedisConnectionError(`${this.name} answers too late`)
+    return command.sendTo(node)
   }
 
   #target(redirection: Error): Address | undefined {
@@ -177,7 +194,7 @@ export class ShardConnection implements StoreConnection {
 
   async #serve(): Promise<RedisConnection> {
     for (let hops = 0; hops < MAX_HOPS; hops++) {
-      const node = await this.#cluster.locate(this.#slot)
+      const node = await this.#locate()
       this.#onOwners()
       try {
         if (this.#greeting !== undefined) this.#greeting.onTaken?.(await node.send(this.#greeting.say()))
@@ -199,6 +216,17 @@ export class ShardConnection implements StoreConnection {
     throw new RedisConnectionError(`the nodes of the Redis Cluster do not agree on who serves slot ${this.#slot}`)
   }
 
+  async #locate(): Promise<RedisConnection> {
+    const since = performance.now()
+    try {
+      return await this.#cluster.locate(this.#slot)
+    } catch (error) {
+      // A node that is known tells it by itself.
+      if (error instanceof RedisConnectionError) this.#watcher?.onDown(error, since)
+      throw error
+    }
+  }
+
   /** Another node may serve the slot now. */
   readonly #onOwners = (): void => {
     const owner = this.#cluster.ownerOf(this.#slot)
@@ -214,7 +242,13 @@ export class ShardConnection implements StoreConnection {
     this.#node = owner
     this.#isServed = false
     this.#subscriber?.moveTo(owner)
+    // The end of an outage is told, and what waits is delivered, also if nobody asks for anything.
+    if (this.#isLost && owner !== undefined) this.#served().catch(() => undefined)
   }
+}
+
+function isOver({ since, budgetMs }: Limit): boolean {
+  return performance.now() - since > budgetMs
 }
 
 /** What a command is answered whose keys are partly here and partly there. */

@@ -13,6 +13,10 @@ export class ShardOutages {
     this.#tell = tell
   }
 
+  get isOn(): boolean {
+    return this.#lost.size > 0
+  }
+
   onConnection(shard: object, change: ConnectionEvent): void {
     if (change.state === 'down') {
       if (this.#lost.size === 0) this.#tell(change)

@@ -4,6 +4,7 @@
  * that bear its names.
  */
 import type { Entry, EntryDraft } from '../../entry.ts'
+import type { ConnectionEvent } from '../../events.ts'
 import { hashTag, shardOf, SHARDS } from '../../key.ts'
 import type {
   Acquired,
@@ -43,7 +44,10 @@ type Times = readonly (EntryTimes | undefined)[]
 export class ShardedStore implements Store {
   readonly #shards: readonly RedisStore[]
   readonly #close: () => Promise<void>
+  readonly #outages = new ShardOutages((change) => this.#listener?.onConnection?.(this.#inCalls(change)))
   #listener: StoreListener | undefined
+  /** Calls that have left something to deliver since nothing was: one that was refused by all shards is one. */
+  #queued = 0
   #isClosed = false
 
   /** @param close ends what the shards have in common, after them */
@@ -78,7 +82,7 @@ export class ShardedStore implements Store {
   }
 
   remove(ids: readonly string[]): Promise<Times> {
-    return this.#each(ids, (shard, its) => shard.remove(its))
+    return this.#counted(() => this.#each(ids, (shard, its) => shard.remove(its)))
   }
 
   times(ids: readonly string[]): Promise<Times> {
@@ -90,8 +94,8 @@ export class ShardedStore implements Store {
   }
 
   /** One shard that fails fails it; that one keeps what it could not deliver, the others have it. */
-  async invalidate(stamps: readonly string[], options?: InvalidationOptions): Promise<void> {
-    await whole(this.#shards.map((shard) => shard.invalidate(stamps, options)))
+  invalidate(stamps: readonly string[], options?: InvalidationOptions): Promise<void> {
+    return this.#counted(() => whole(this.#shards.map((shard) => shard.invalidate(stamps, options))))
   }
 
   watch(id: string): Watch {
@@ -117,18 +121,17 @@ export class ShardedStore implements Store {
   health(): StoreHealth {
     const all = this.#shards.map((shard) => shard.health())
     const worst = BREAKERS.find((breaker) => all.some((one) => one.breaker === breaker))
-    return { breaker: worst!, undelivered: all.reduce((sum, one) => sum + one.undelivered, 0) }
+    return { breaker: worst!, undelivered: this.#waiting }
   }
 
   listen(listener: StoreListener): void {
     this.#listener = listener
-    const outages = new ShardOutages((change) => listener.onConnection?.(change))
     for (const shard of this.#shards) {
       shard.listen({
         onEvict: (id) => listener.onEvict(id),
         onFault: (error) => listener.onFault(error),
         onBytes: (read, written) => listener.onBytes(read, written),
-        onConnection: (change) => outages.onConnection(shard, change),
+        onConnection: (change) => this.#outages.onConnection(shard, change),
         onTrace: (what) => listener.onTrace?.(what),
       })
     }
@@ -139,8 +142,38 @@ export class ShardedStore implements Store {
     await this.#close()
     if (this.#isClosed) return
     this.#isClosed = true
-    const left = leftUndelivered(this.#shards.reduce((sum, shard) => sum + shard.waiting, 0))
+    const left = leftUndelivered(this.#waiting)
     if (left !== undefined) this.#listener?.onFault(left)
+  }
+
+  /** What waits to be delivered, each call once for each shard. */
+  get #parts(): number {
+    return this.#shards.reduce((sum, shard) => sum + shard.waiting, 0)
+  }
+
+  /** How many calls wait to be delivered. */
+  get #waiting(): number {
+    return Math.min(this.#parts, Math.max(1, this.#queued))
+  }
+
+  async #counted<T>(call: () => Promise<T>): Promise<T> {
+    // In an outage they are needed for its end.
+    if (this.#parts === 0 && !this.#outages.isOn) this.#queued = 0
+    try {
+      return await call()
+    } catch (error) {
+      if (this.#parts > 0) this.#queued++
+      throw error
+    }
+  }
+
+  /** The end of an outage with calls counted, as their callers do, instead of what each of them left on each shard. */
+  #inCalls(change: ConnectionEvent): ConnectionEvent {
+    if (change.state === 'down') return change
+    const waiting = this.#waiting
+    const delivered = Math.min(change.delivered, Math.max(0, this.#queued - waiting))
+    this.#queued = waiting
+    return { ...change, delivered, waiting }
   }
 
   #shard(id: string): RedisStore {

@@ -13,8 +13,13 @@ import { EVERYTHING, namespaceStampOf } from '../../key.ts'
 
 const MAX_NAMES = 10_000
 const RETRY_MS = 250
-/** Refused again and again, they are tried at growing intervals, up to this. */
-const LAST_RETRY_MS = 30_000
+/**
+ * Refused again and again, they are tried at growing intervals, up to this: what Redis refuses while it is busy, full or
+ * cannot write to its disk it takes as soon as that is over, and nobody says when.
+ */
+const LAST_RETRY_MS = 1000
+/** Rights that are missing are given by hand, and Redis logs each attempt. */
+const LAST_RETRY_WITHOUT_RIGHTS_MS = 30_000
 /** Holds that end within so long of each other are delivered together, with the end of the last. */
 const HOLD_STEP_MS = 1000
 
@@ -119,6 +124,13 @@ export class Undelivered {
     }
     if (this.#size > MAX_NAMES) this.#nameNamespaces()
     if (this.#size > MAX_NAMES) this.#nameEverything(addition)
+    // What is new is not refused yet: it does not wait for the others.
+    const soon = performance.now() + LAST_RETRY_MS
+    if (this.#refusedUntil > soon) {
+      this.#refusedUntil = soon
+      clearTimeout(this.#retry)
+      this.#retry = undefined
+    }
     this.#scheduleRetry()
   }
 
@@ -155,8 +167,8 @@ export class Undelivered {
     const loss = faults.find((fault) => !(fault instanceof RedisReplyError))
     if (loss !== undefined) throw loss
     if (faults.length > 0) {
-      const pauseMs = Math.min(RETRY_MS * 2 ** this.#refusals++, LAST_RETRY_MS)
-      this.#refusedUntil = performance.now() + pauseMs
+      const lastMs = faults.every(isForRights) ? LAST_RETRY_WITHOUT_RIGHTS_MS : LAST_RETRY_MS
+      this.#refusedUntil = performance.now() + Math.min(RETRY_MS * 2 ** this.#refusals++, lastMs)
       this.#delivered = last - this.#waitingUntil(last)
       return
     }
@@ -196,6 +208,10 @@ export class Undelivered {
       Math.max(RETRY_MS, this.#refusedUntil - performance.now()),
     ).unref()
   }
+}
+
+function isForRights(fault: Error): boolean {
+  return fault instanceof RedisReplyError && fault.replyCode === 'NOPERM'
 }
 
 /** What the caller is told of an invalidation that could not be delivered. */

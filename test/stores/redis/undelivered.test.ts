@@ -174,6 +174,52 @@ describe('after close()', () => {
   })
 })
 
+describe('refused again and again', () => {
+  let code: string
+  let tries: readonly string[][]
+  let undelivered: Undelivered
+
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    tries = []
+    const invalidate = (names: readonly string[]): Promise<unknown> => {
+      tries = [...tries, [...names]]
+      return code === '' ? Promise.resolve() : Promise.reject(new RedisReplyError('refused', code))
+    }
+    undelivered = new Undelivered({ remove: invalidate, invalidate })
+  })
+  afterEach(() => void vi.useRealTimers())
+
+  const triesWithin = async (ms: number): Promise<number> => {
+    const before = tries.length
+    await vi.advanceTimersByTimeAsync(ms)
+    return tries.length - before
+  }
+
+  test.each(['BUSY', 'MISCONF', 'OOM', 'NOREPLICAS', 'ERR'])(
+    'for %s, they are delivered a second after that is over',
+    async (why) => {
+      code = why
+      undelivered.addStamps(['t:a'], {})
+      expect(await triesWithin(60_000)).toBeGreaterThan(50)
+      code = ''
+      await vi.advanceTimersByTimeAsync(1300)
+      expect(undelivered.isEmpty).toBe(true)
+    },
+  )
+
+  test('for a right that is missing, they are tried less and less; what is new does not wait for them', async () => {
+    code = 'NOPERM'
+    undelivered.addStamps(['t:a'], {})
+    await vi.advanceTimersByTimeAsync(120_000)
+    expect(await triesWithin(60_000)).toBeLessThan(4)
+    await vi.advanceTimersByTimeAsync(5000)
+    undelivered.addStamps(['t:b'], {})
+    expect(await triesWithin(1300)).toBe(1)
+    expect(tries.at(-1)).toEqual(['t:a', 't:b'])
+  })
+})
+
 describe('many of them', () => {
   const held = (count: number): Undelivered => {
     const undelivered = new Undelivered({ remove: () => Promise.resolve(), invalidate })

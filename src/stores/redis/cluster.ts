@@ -39,6 +39,8 @@ export class Cluster {
   readonly #followers = new Set<() => void>()
   /** Nodes that did not answer a command. */
   readonly #silent = new Set<RedisConnection>()
+  /** Connections that ask who serves what. */
+  readonly #askers = new Set<RedisConnection>()
   /** One node after the other is asked. */
   #search: Promise<void> | undefined
   /** The same, as long as commands wait for it. */
@@ -153,7 +155,8 @@ export class Cluster {
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#askAgain)
-    await Promise.all(Array.from(this.#nodes.values(), ({ connection }) => connection.close()))
+    const connections = [...Array.from(this.#nodes.values(), ({ connection }) => connection), ...this.#askers]
+    await Promise.all(connections.map((connection) => connection.close()))
   }
 
   #ask(): Promise<void> {
@@ -200,10 +203,11 @@ export class Cluster {
   async #slotsSaidBy(address: Address): Promise<readonly SlotRange[]> {
     const commandTimeoutMs = Math.min(ASK_TIMEOUT_MS, this.commandTimeoutMs)
     const connection = this.#connect(address, { commandTimeoutMs, healthCheckIntervalMs: 0, maxConnections: 1 })
+    this.#askers.add(connection)
     try {
       return readSlots(await connection.send(['CLUSTER', 'SLOTS']), address)
     } finally {
-      void connection.close()
+      void connection.close().finally(() => this.#askers.delete(connection))
     }
   }
 

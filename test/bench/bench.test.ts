@@ -82,7 +82,7 @@ test('the quick form tells what has moved, and leaves the results alone', async 
   expect(stderr).toBe('')
   expect(code).toBe(0)
   expect(stdout).toMatch(/memory: \d+ ratios compared with the results in the repository, \d+ moved by > 10 %/)
-  expect(stdout).toMatch(/-100 % {2}hit in memory: get, 1 KB: 1000\.00 \(1000\.00-1000\.00\) → /)
+  expect(stdout).toMatch(/100 % worse {2}hit in memory: get, 1 KB: 1000\.00 \(1000\.00-1000\.00\) → /)
   expect(await readFile(path, 'utf8')).toBe(before)
 }, 60_000)
 

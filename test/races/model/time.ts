@@ -118,6 +118,11 @@ export function sleep(forMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(() => resolve(), forMs))
 }
 
+/** What `node:timers/promises` calls setImmediate. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(() => resolve()))
+}
+
 /** Chance is the same every time (mulberry32). */
 export function random(): number {
   chance = (chance + 0x6d2b79f5) | 0

@@ -1,2 +1,2 @@
 /** What bundle.ts puts in the place of `node:timers/promises`. */
-export { sleep as setTimeout } from './time.ts'
+export { sleep as setTimeout, turn as setImmediate } from './time.ts'

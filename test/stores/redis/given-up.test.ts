@@ -99,16 +99,16 @@ test.runIf(process.platform === 'linux').each([false, true])(
     server.pause()
     await expect(connection.send(['SET', 'a', Buffer.alloc(30_000_000)])).rejects.toBeInstanceOf(RedisConnectionError)
     await closed
-    expect(socketsOf(localPort!)).toEqual([])
+    expect(socketsOf(localPort!, server.port)).toEqual([])
   },
 )
 
 /** The states of the kernel's sockets to a server from that port: 04 is one that is closed and goes on to deliver. */
-function socketsOf(localPort: number): string[] {
-  const local = `0100007F:${localPort.toString(16).toUpperCase().padStart(4, '0')}`
+function socketsOf(localPort: number, port: number): string[] {
+  const [local, remote] = [localPort, port].map((one) => `0100007F:${one.toString(16).toUpperCase().padStart(4, '0')}`)
   const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n')
   return lines
     .map((line) => line.trim().split(/\s+/))
-    .filter((line) => line[1] === local)
+    .filter((line) => line[1] === local && line[2] === remote)
     .map((line) => line[3]!)
 }

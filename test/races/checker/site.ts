@@ -89,6 +89,8 @@ class ClusterSite implements Site {
     if (kind === 'move slot') return this.#move(random, masters)
     const master = random.pick(masters)
     const replica = await this.#replicaOf(master)
+    // A replica that has not heard of the last move takes over without that slot, and its master stays one, for that slot.
+    await until('one view of the slots', () => this.#isAgreed())
     if (kind === 'hand over') {
       await this.#handOverTo(replica)
     } else {
@@ -151,6 +153,16 @@ class ClusterSite implements Site {
     return reply.map(([from, to, [, port]]) => {
       return { first: from, last: to, master: this.#nodes.find((node) => node.port === port)! }
     })
+  }
+
+  async #isAgreed(): Promise<boolean> {
+    const views = await Promise.all(this.#nodes.map((node) => this.#ranges([node])))
+    const [first, ...others] = views.map((ranges) =>
+      JSON.stringify(
+        ranges.map(({ first: from, last, master }) => [from, last, master.port]).toSorted((a, b) => a[0]! - b[0]!),
+      ),
+    )
+    return others.every((view) => view === first)
   }
 
   async #replicaOf(master: RedisServer): Promise<RedisServer> {

@@ -90,21 +90,22 @@ export class LeaseScripts {
     return 'stored'
   }
 
-  async release(
-    { id, token, parent }: Pick<Lease, 'id' | 'token' | 'parent'>,
-    tags: readonly string[],
-  ): Promise<Verdict> {
-    const keys = [id, leaseId(id), HOLDS, ...(parent === undefined ? [] : [parent.id])]
-    const args = [bytesOf(token), '', ms(1), bytesOf(parent?.entryId ?? ''), '', ...tags]
-    const verdict = await this.#run(FILL, { id, token, keys, args })
-    return verdict === 1 ? 'released' : this.#fenced(id, verdict)
+  async release(lease: Lease, tags: readonly string[]): Promise<Verdict> {
+    const verdict = await this.#release(lease, tags)
+    return verdict === 1 ? 'released' : this.#fenced(lease.id, verdict)
   }
 
   /** Redis answers again: what it may hold since before keeps the next loads waiting, and is given back. */
   releaseInDoubt(): void {
     const all = Array.from(this.#inDoubt)
     this.#inDoubt.clear()
-    for (const [token, id] of all) this.release({ id, token, parent: undefined }, []).catch(() => undefined)
+    for (const [token, id] of all) this.#release({ id, token, parent: undefined }, []).catch(() => undefined)
+  }
+
+  #release({ id, token, parent }: Pick<Lease, 'id' | 'token' | 'parent'>, tags: readonly string[]): Promise<Reply> {
+    const keys = [id, leaseId(id), HOLDS, ...(parent === undefined ? [] : [parent.id])]
+    const args = [bytesOf(token), '', ms(1), bytesOf(parent?.entryId ?? ''), '', ...tags]
+    return this.#run(FILL, { id, token, keys, args })
   }
 
   #fenced(id: string, reply: Reply): 'fenced' {

@@ -1,6 +1,6 @@
 /** Entries as bytes, and back. The only file of this folder that stores of bytes import. */
 import { setImmediate as turn } from 'node:timers/promises'
-import { newEntry, type Entry, type EntryDraft } from '../entry.ts'
+import { Entry, type EntryDraft } from '../entry.ts'
 import {
   CacheCompressionError,
   CacheDecompressionError,
@@ -126,5 +126,5 @@ function toEntry(header: EntryHeader, body: Buffer): Entry {
   if (isJson(header.kind) && !isParsable(body)) {
     throw new CacheDeserializationError('stored entry: expected fewer parts in a value')
   }
-  return newEntry({ kept: deserialize(header.kind, body), life: header, facts: header, stamp: header })
+  return new Entry({ kept: deserialize(header.kind, body), life: header, facts: header, stamp: header })
 }

@@ -1,5 +1,6 @@
 /** What was found for a request, or loaded for somebody else, and what of it may be sent to whoever asks. */
 import { freshness, type Entry } from '../entry.ts'
+import type { MaybePromise } from '../stores/store.ts'
 import { controlOf } from './cache-control.ts'
 import { hasValidator, lifetimeOf } from './freshness.ts'
 import { variedId, type ResponseKey } from './key.ts'
@@ -36,11 +37,44 @@ export interface Found extends Visit {
   readonly isCutOff: boolean
 }
 
-/** What `asked` found. */
-export function foundFrom(asked: Visit, entry: Entry | undefined | 'cut off', varying?: Varying): Found {
-  const { request, rerun, key, isAuthorized, askedAt } = asked
-  const isCutOff = entry === 'cut off'
-  return { request, rerun, key, isAuthorized, askedAt, entry: isCutOff ? undefined : entry, varying, isCutOff }
+/** No object literals, for the reason that is told of Entry: they outlive a collection now and then, with all of a request. */
+class VisitRecord implements Visit {
+  readonly request: CacheableRequest
+  readonly key: ResponseKey
+  readonly isAuthorized: boolean
+  readonly rerun: Rerun
+  readonly askedAt: number | undefined
+
+  constructor({ request, key, isAuthorized }: Asked, rerun: Rerun, askedAt: number | undefined) {
+    this.request = request
+    this.key = key
+    this.isAuthorized = isAuthorized
+    this.rerun = rerun
+    this.askedAt = askedAt
+  }
+}
+
+class FoundRecord extends VisitRecord implements Found {
+  readonly entry: Entry | undefined
+  readonly varying: Varying | undefined
+  readonly isCutOff: boolean
+
+  constructor(visit: Visit, entry: Entry | undefined | 'cut off', varying: Varying | undefined) {
+    super(visit, visit.rerun, visit.askedAt)
+    this.entry = entry === 'cut off' ? undefined : entry
+    this.varying = varying
+    this.isCutOff = entry === 'cut off'
+  }
+}
+
+/** A request that has asked the store for `entry`: what comes at once took no time. */
+export function visitFrom(asked: Asked, rerun: Rerun, entry: MaybePromise<unknown>): Visit {
+  return new VisitRecord(asked, rerun, entry instanceof Promise ? performance.now() : undefined)
+}
+
+/** What `visit` found. */
+export function foundFrom(visit: Visit, entry: Entry | undefined | 'cut off', varying?: Varying): Found {
+  return new FoundRecord(visit, entry, varying)
 }
 
 /** The response in `value`, if it is one and this request may have it. */

@@ -24,9 +24,10 @@ import {
   previousIn,
   standInFrom,
   unstoredHit,
+  type Asked,
   type Found,
   type Rerun,
-  type Visit,
+  visitFrom,
 } from './found.ts'
 import { mayVary, nameOf, responseKey, variedId, type ResponseKey } from './key.ts'
 import { Lead, type Forward, type Forwarded, type Hit, type LeadOptions, type Place } from './lead.ts'
@@ -86,12 +87,11 @@ export class ResponseCache {
     if (reason !== undefined) return { kind: 'bypass', reason }
     const key = this.#keyOf(request)
     if (key === undefined) return { kind: 'bypass', reason: 'key' }
-    const asked = { request, rerun, key, isAuthorized: isUnkeyedAuthorized(request, this.#policy), askedAt: undefined }
-    if (this.#policy.kind === 'rfc9111') return this.#beginVaried(asked)
+    const asked = { request, key, isAuthorized: isUnkeyedAuthorized(request, this.#policy) }
+    if (this.#policy.kind === 'rfc9111') return this.#beginVaried(asked, rerun)
     const entry = this.#cache.parts.loads.find(key)
-    if (!(entry instanceof Promise)) return this.#answer(foundFrom(asked, entry))
-    const later = { ...asked, askedAt: performance.now() }
-    return entry.then((one) => this.#answer(foundFrom(later, one)))
+    const visit = visitFrom(asked, rerun, entry)
+    return whenThere(entry, (one) => this.#answer(foundFrom(visit, one)))
   }
 
   /** Undefined for a request of which the route's `key` makes no name: that may be its client's doing. */
@@ -117,21 +117,21 @@ export class ResponseCache {
    * By what the responses of the target are told apart stands in the store, too. Both are asked for at once: if this
    * process knew better, or less, it asks once more.
    */
-  #beginVaried({ request, rerun, key, isAuthorized }: Visit): MaybePromise<Begun> {
+  #beginVaried(asked: Asked, rerun: Rerun): MaybePromise<Begun> {
     const { loads } = this.#cache.parts
+    const { request, key } = asked
     const entry = loads.find(key)
     const note = loads.find({ ...key, id: key.targetId })
-    const askedAt = note instanceof Promise ? performance.now() : undefined
-    const asked = { request, rerun, key, isAuthorized, askedAt }
+    const visit = visitFrom(asked, rerun, note)
     return whenThere(note, (noted) => {
       const varying = varyingIn(noted === 'cut off' ? undefined : noted)
       if (this.#learnt.knows(key.targetId, varying.names) || noted === 'cut off') {
-        return whenThere(entry, (one) => this.#answer(foundFrom(asked, one, varying)))
+        return whenThere(entry, (one) => this.#answer(foundFrom(visit, one, varying)))
       }
       // Nobody waits for the first answer.
       if (entry instanceof Promise) entry.catch(() => undefined)
       this.#learnt.learn(key.targetId, varying.names)
-      const now = { ...asked, key: { ...key, ...variedId(key, varying.names, request) } }
+      const now = { ...visit, key: { ...key, ...variedId(key, varying.names, request) } }
       return whenThere(loads.find(now.key), (one) => this.#answer(foundFrom(now, one, varying)))
     })
   }

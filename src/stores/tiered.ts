@@ -10,7 +10,7 @@
  */
 import type { Clock } from '../clock.ts'
 import { copy } from '../codec/snapshot.ts'
-import { newEntry, stamped, type Entry, type EntryDraft } from '../entry.ts'
+import { Entry, stamped, type EntryDraft } from '../entry.ts'
 import type { EntryTable } from './entry-table.ts'
 import type { RedisStore } from './redis/redis-store.ts'
 import type {
@@ -192,11 +192,11 @@ export class TieredStore implements Store {
     const value = entry.value instanceof Uint8Array ? copy(entry.value) : entry.value
     const { shareable, plain, bytes } = entry
     const parts = { life: entry, facts: entry, stamp: entry }
-    this.#near.set(id, newEntry({ ...parts, kept: { value, shareable, plain, bytes } }))
+    this.#near.set(id, new Entry({ ...parts, kept: { value, shareable, plain, bytes } }))
     if (parentId === undefined || entry.parentId === undefined) return
     const { loadMs, tags, negative } = entry
     const facts = { entryId: entry.parentId, parentId: undefined, loadMs, tags, negative }
-    this.#near.set(parentId, newEntry({ ...parts, kept: { value: null, shareable, plain, bytes: 0 }, facts }))
+    this.#near.set(parentId, new Entry({ ...parts, kept: { value: null, shareable, plain, bytes: 0 }, facts }))
   }
 
   #forget(ids: readonly string[], except?: Arrival): void {

@@ -95,17 +95,24 @@ export function lookingUp(cached: CachedRoute): preHandlerHookHandler {
   const lookup = new Lookup(cached)
   const { options } = cached.spec
   return function look(request, reply, done) {
-    lookup.begin({ request, view: new RequestView(request, options), reply, done })
+    lookup.begin(new Visit(reply, new RequestView(request, options), done))
   }
 }
 
-/** A request on its way through the lookup. */
-interface Visit {
+/** A request on its way through the lookup. No object literal, for the reason that is told of Entry. */
+class Visit {
   readonly request: FastifyRequest
-  readonly view: RequestView
   readonly reply: FastifyReply
+  readonly view: RequestView
   /** Goes on to the handler, or to the error handler. */
   readonly done: (error?: Error) => void
+
+  constructor(reply: FastifyReply, view: RequestView, done: (error?: Error) => void) {
+    this.request = reply.request
+    this.reply = reply
+    this.view = view
+    this.done = done
+  }
 }
 
 class Lookup {

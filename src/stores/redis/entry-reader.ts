@@ -6,7 +6,7 @@
  */
 import type { Clock } from '../../clock.ts'
 import { expireHeader, hasMagic, readHeader, readStamp, type Codec } from '../../codec/codec.ts'
-import { newEntry, softened, type Entry } from '../../entry.ts'
+import { Entry, softened } from '../../entry.ts'
 import { CacheDecompressionError, CacheDeserializationError, describe, type CacheException } from '../../exceptions.ts'
 import { newToken } from '../../token.ts'
 import type { EntryTimes, MaybePromise } from '../store.ts'
@@ -104,7 +104,7 @@ export class EntryReader {
     const kept = { value, shareable: decodeResponses, plain: decodeResponses, bytes: bytes.length }
     const facts = { entryId: newToken(), parentId: undefined, loadMs: 0, tags: [], negative: false }
     const life = { storedAt: clock.now(), ...windowsUntil(Infinity) }
-    return newEntry({ kept, life, facts, stamp: { seq: 0, epoch: '' } })
+    return new Entry({ kept, life, facts, stamp: { seq: 0, epoch: '' } })
   }
 }
 

@@ -225,7 +225,8 @@ const TIMES: readonly NamedStoreTest[] = [
       const { freshUntil, staleUntil, graceUntil, ...before } = await trial.expectEntry(trial.store, ID)
       for (const until of [freshUntil - 10_000, graceUntil + 10_000, staleUntil]) {
         equal(await trial.other.expire(ID, until), true)
-        const entry = await trial.expectEntry(trial.store, ID)
+        // What it holds: the class is the store's own affair.
+        const { ...entry } = await trial.expectEntry(trial.store, ID)
         deepEqual(entry, { ...before, bytes: entry.bytes, freshUntil: until, staleUntil: until, graceUntil: until })
         deepEqual(windowsOf((await trial.store.times([ID]))[0]), [until, until, until])
       }

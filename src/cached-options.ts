@@ -1,7 +1,7 @@
 /** The options of `cached` and `cacheBusting`, and what is checked of them before anything is wrapped. */
 import type { NamesFunction, Unannotated } from './decorator.ts'
 import { CacheConfigurationError, type ConfigurationFault } from './exceptions.ts'
-import { BOOLEAN, DURATION, noCache, optionFaults, SHARE, TTL, type Check } from './option-checks.ts'
+import { BOOLEAN, DURATION, noCache, optionFaults, SHARE, TTL, type Check, type Elsewhere } from './option-checks.ts'
 import type { GetOrSetOptions } from './options.ts'
 
 /** A function of the arguments. */
@@ -79,6 +79,19 @@ const CACHED_CHECKS: Record<keyof CachedOptions, Check> = {
   jitter: SHARE,
 }
 
+/** For functions, as faults tell the two `cached` apart. */
+export const FUNCTION_OPTIONS: Elsewhere = {
+  names: Object.keys(CACHED_CHECKS),
+  of: "cached of 'tidemark', which wraps functions",
+}
+/** Those of routes that are none of functions. */
+const ROUTE_OPTIONS: Elsewhere = {
+  names: 'policy vary query user auth hosts strict methods statuses maxBodyBytes cdnCacheControl allowRefresh'.split(
+    ' ',
+  ),
+  of: "cached of 'tidemark/fastify', which is for routes",
+}
+
 const CACHE_BUSTING_CHECKS: Record<keyof CacheBustingOptions, Check> = {
   namespace: NAMESPACE,
   keys: NAMES,
@@ -87,7 +100,7 @@ const CACHE_BUSTING_CHECKS: Record<keyof CacheBustingOptions, Check> = {
 
 /** @throws {CacheConfigurationError} that lists everything that is wrong */
 export function assertCachedOptions(cache: unknown, options: unknown): void {
-  const faults = [...cacheFaults(cache, ['getOrSet']), ...optionFaults(options, CACHED_CHECKS)]
+  const faults = [...cacheFaults(cache, ['getOrSet']), ...optionFaults(options, CACHED_CHECKS, ROUTE_OPTIONS)]
   if (faults.length > 0) throw new CacheConfigurationError(faults, 'options of cached')
 }
 

@@ -63,8 +63,17 @@ export function cached<Key extends KeyFunction = KeyFunction, Tags extends Names
         settings,
       )
     }
+    if (key === undefined) keyedByArguments.add(wrapped)
     return wrapped
   })
+}
+
+/** Functions whose calls are told apart by their arguments. */
+const keyedByArguments = new WeakSet()
+
+/** True for what `cached` made of a function without a `key`. */
+export function isKeyedByArguments(fn: unknown): boolean {
+  return typeof fn === 'function' && keyedByArguments.has(fn)
 }
 
 /** At least one of these names is there. */

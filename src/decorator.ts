@@ -53,13 +53,24 @@ export interface Subject {
   readonly kind: 'function' | 'method' | 'static method'
 }
 
+/** Where a route says the same. */
+const PLACES = { cached: 'cache', cacheBusting: 'cacheBusting' } as const
+type Label = keyof typeof PLACES
+
+const labels = new WeakMap<object, Label>()
+
+/** Which function of this package made the decorator `value`; undefined if it is none. */
+export function decoratorLabel(value: unknown): Label | undefined {
+  return typeof value === 'function' ? labels.get(value) : undefined
+}
+
 /**
  * A decorator that puts what `wrap` makes in the place of a function.
  *
  * @throws {TypeError} when it is applied to what is no function or method
  */
 export function decorator<OfArguments, OfResult>(
-  label: string,
+  label: Label,
   wrap: (subject: Subject) => Callable,
 ): FunctionDecorator<OfArguments, OfResult> {
   const replace = (subject: Subject): Callable => succeed(wrap(subject), subject.fn)
@@ -69,6 +80,11 @@ export function decorator<OfArguments, OfResult>(
     const { descriptor, subject } = legacySubject(label, value, { name: second, descriptor: third })
     return { ...descriptor, value: replace(subject) }
   }
+  labels.set(decorate, label)
+  // Whoever takes it for the option of a route spreads it, or hands it to Fastify, which takes what has this tag and spreads
+  // it, too. The route then has it where its own option belongs, and is refused with the right import.
+  Object.defineProperty(decorate, PLACES[label], { value: decorate, enumerable: true })
+  Object.defineProperty(decorate, Symbol.toStringTag, { value: 'Object' })
   return decorate as FunctionDecorator<OfArguments, OfResult>
 }
 

@@ -1,4 +1,5 @@
 /** What an option may be, in one check for each, and everything that is wrong with a set of them. */
+import { closest } from './closest.ts'
 import { DURATION_FORMAT, parseDuration } from './duration.ts'
 import { CacheConfigurationError, describe, type ConfigurationFault } from './exceptions.ts'
 
@@ -38,8 +39,26 @@ export function assertCache(cache: unknown, subject: string): void {
   if (!isCache(cache)) throw new CacheConfigurationError([noCache(cache)], subject)
 }
 
+/** Options that somebody else takes, whom people take for this one. */
+export interface Elsewhere {
+  readonly names: readonly string[]
+  /** Who takes them, as a fault says it. */
+  readonly of: string
+}
+
+/** A fault for an option that does not exist. */
+export function unknownOption(path: string, names: readonly string[], elsewhere?: Elsewhere): ConfigurationFault {
+  const isElsewhere = elsewhere?.names.includes(path) === true
+  const meant = isElsewhere ? undefined : closest(path, names)
+  return {
+    path,
+    expected: meant === undefined ? `one of ${names.join(', ')}` : `a known option (did you mean '${meant}'?)`,
+    got: isElsewhere ? `an option of ${elsewhere.of}` : 'an unknown option',
+  }
+}
+
 /** Everything that is wrong with `options`, names that do not exist included. */
-export function optionFaults(options: unknown, checks: Checks): ConfigurationFault[] {
+export function optionFaults(options: unknown, checks: Checks, elsewhere?: Elsewhere): ConfigurationFault[] {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     return [{ path: 'options', expected: 'an object', got: describe(options) }]
   }
@@ -49,7 +68,7 @@ export function optionFaults(options: unknown, checks: Checks): ConfigurationFau
     const value = (options as Readonly<Record<string, unknown>>)[name]
     const check = Object.hasOwn(checks, name) ? checks[name] : undefined
     if (check === undefined) {
-      faults.push({ path: name, expected: `one of ${Object.keys(checks).join(', ')}`, got: 'an unknown option' })
+      faults.push(unknownOption(name, Object.keys(checks), elsewhere))
     } else if (value !== undefined && !check.accepts(value)) {
       faults.push({ path: name, expected: check.expected, got: describe(value) })
     }

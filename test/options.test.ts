@@ -138,6 +138,9 @@ describe('the options of a call', () => {
     await expect(cache.set('a', 1, { forceRefresh: true } as never)).rejects.toThrow(
       'forceRefresh: expected one of namespace, ttl, tags, swr, grace, jitter, compress, got an unknown option',
     )
+    await expect(cache.set('a', 1, { tll: 60 } as never)).rejects.toThrow(
+      "tll: expected a known option (did you mean 'ttl'?)",
+    )
     await expect(cache.get('a', { ttl: 60 } as never)).rejects.toThrow('ttl: expected one of namespace, got')
   })
 })

@@ -1,7 +1,7 @@
 /** The environment variables: which setting each one stands for, and how they are read. */
+import { closest } from '../closest.ts'
 import { FIELDS, type FieldPath } from './schema.ts'
 import type { Settings } from './settings.ts'
-import { closest } from './suggest.ts'
 
 type CodeOnly = 'store' | 'clock' | 'logger' | 'redis.client' | 'redis.path'
 

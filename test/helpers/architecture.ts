@@ -42,6 +42,7 @@ export const ROWS: readonly (readonly string[])[] = [
     'key.ts',
     'duration.ts',
     'option-checks.ts',
+    'closest.ts',
     'clock.ts',
     'exceptions.ts',
     'events.ts',

@@ -21,7 +21,7 @@ import {
   type Caller,
   type ManagementAnswer,
 } from '../../management/management.ts'
-import { assertCache } from '../../option-checks.ts'
+import { assertCache, optionFaults, type Check } from '../../option-checks.ts'
 import type { FastifyApplication } from './route-options.ts'
 
 export interface CacheRoutesOptions {
@@ -35,6 +35,15 @@ export interface CacheRoutesOptions {
   authorize?: ((request: FastifyRequest) => boolean | Promise<boolean>) | false | undefined
   /** Where they stand. Default: `/cache`. */
   prefix?: string | undefined
+}
+
+const OPTIONS: Readonly<Record<keyof CacheRoutesOptions, Check>> = {
+  // What it may be depends on the environment.
+  authorize: { expected: '', accepts: () => true },
+  prefix: {
+    expected: "a path such as '/cache', or ''",
+    accepts: (value) => value === '' || (typeof value === 'string' && value.startsWith('/')),
+  },
 }
 
 const OK = { type: 'object', properties: { ok: { type: 'boolean' } } }
@@ -88,14 +97,10 @@ export function addCacheRoutes(
   options: CacheRoutesOptions = {},
 ): void {
   const app = application as FastifyInstance
-  const { authorize, prefix = '/cache', ...unknown } = options
   // A misspelt `authorize` must not be taken for none.
-  for (const path of Object.keys(unknown)) {
-    throw new CacheConfigurationError(
-      [{ path, expected: 'authorize or prefix', got: 'an unknown option' }],
-      'management routes',
-    )
-  }
+  const faults = optionFaults(options, OPTIONS)
+  if (faults.length > 0) throw new CacheConfigurationError(faults, 'management routes')
+  const { authorize, prefix = '/cache' } = options
   assertCache(cache, 'management routes')
   assertGuarded(cache, authorize)
   const isAllowed = authorize === false ? () => true : (authorize ?? ((request) => isLocal(callerOf(request))))

@@ -6,6 +6,7 @@ import { withLogger } from '../../config/load-config.ts'
 import { createCache } from '../../create-cache.ts'
 import { CacheConfigurationError, describe } from '../../exceptions.ts'
 import type { RoutePolicy } from '../../http/route-policy.ts'
+import { optionFaults, type Check } from '../../option-checks.ts'
 import { holdEntries, releaseEntries } from './applications.ts'
 import { bustingHooks } from './busting.ts'
 import { invalidateBeside, noteCached } from './invalidating.ts'
@@ -17,6 +18,7 @@ import { isRefreshing } from './refresh.ts'
 import { bypassing, withCheckedFunctions } from './route-functions.ts'
 import {
   assertCacheBusting,
+  isName,
   isUncachedHead,
   routePolicy,
   withLists,
@@ -106,12 +108,14 @@ interface OwnOptions {
 // The cache belongs to the application that registers the plugin, not to a scope of its own.
 Object.assign(plugin, { [Symbol.for('skip-override')]: true, [Symbol.for('fastify.display-name')]: 'tidemark' })
 
-function nameIn({ name, ...unknown }: CacheSetupOptions): string | undefined {
-  const faults = Object.keys(unknown).map((path) => ({ path, expected: 'name', got: 'an unknown option' }))
-  const isName = name === undefined || (typeof name === 'string' && name !== '' && name.isWellFormed())
-  if (!isName) faults.push({ path: 'name', expected: 'a non-empty string', got: describe(name) })
+const SETUP_CHECKS: Readonly<Record<keyof CacheSetupOptions, Check>> = {
+  name: { expected: 'a non-empty string', accepts: isName },
+}
+
+function nameIn(options: CacheSetupOptions): string | undefined {
+  const faults = optionFaults(options, SETUP_CHECKS)
   if (faults.length > 0) throw new CacheConfigurationError(faults, 'cache setup')
-  return name
+  return options.name
 }
 
 /** Before a cache is made, that nobody would close. A part of an application inherits `app.cache`, and may have its own. */
@@ -132,12 +136,12 @@ interface CacheOfApplication {
 
 /** Gives a route of `app`, or of a part of it, the hooks it asks for. */
 function serve(app: FastifyInstance, { cache, name }: CacheOfApplication, route: RouteOptions): void {
+  assertMade(route)
   // Plain config means the cache that is nearest.
   const config = app.cache.parts === cache.parts ? route.config : undefined
   const cacheSpec = route.cache ?? specOf(cache, config?.cache)
   const bustingSpec = route.cacheBusting ?? specOf<CacheBustingRouteOptions>(cache, config?.cacheBusting)
   const { rateLimit } = route
-  assertMade(route)
   const specs = [cacheSpec, bustingSpec, rateLimit].filter((spec) => spec !== undefined)
   if (specs.length === 0 || specs.some((spec) => spec.cache.parts !== cache.parts) || !claim(route)) return
 

@@ -27,7 +27,7 @@ import {
   CacheException,
   type ConfigurationFault,
 } from '../../exceptions.ts'
-import { assertCache } from '../../option-checks.ts'
+import { assertCache, optionFaults, type Check } from '../../option-checks.ts'
 import {
   clientNetwork,
   parseRateLimit,
@@ -90,7 +90,7 @@ declare module 'fastify' {
   }
 }
 
-const OPTIONS: Readonly<Record<keyof RateLimitOptions, { expected: string; accepts: (value: unknown) => boolean }>> = {
+const OPTIONS: Readonly<Record<keyof RateLimitOptions, Check>> = {
   key: { expected: 'a function of the request', accepts: (value) => typeof value === 'function' },
   skip: { expected: 'a function of the request', accepts: (value) => typeof value === 'function' },
   count: { expected: "'hits' or 'misses'", accepts: (value) => value === 'hits' || value === 'misses' },
@@ -115,7 +115,7 @@ export function rateLimit(
   options: RateLimitOptions = {},
 ): { rateLimit: RateLimitSpec } {
   assertCache(cache, 'rate limit')
-  const faults = Object.entries(options).flatMap(([name, value]) => faultOf(name, value))
+  const faults = optionFaults(options, OPTIONS)
   const windows = windowsOf(limit, faults)
   if (faults.length > 0) throw new CacheConfigurationError(faults, 'rate limit')
   return { rateLimit: { ...options, cache, windows } }
@@ -129,14 +129,6 @@ function windowsOf(limit: string, faults: ConfigurationFault[]): readonly RateLi
     faults.unshift(...error.faults)
     return []
   }
-}
-
-function faultOf(name: string, value: unknown): ConfigurationFault[] {
-  if (!Object.hasOwn(OPTIONS, name)) {
-    return [{ path: name, expected: `one of ${Object.keys(OPTIONS).join(', ')}`, got: 'an unknown option' }]
-  }
-  const { expected, accepts } = OPTIONS[name as keyof RateLimitOptions]
-  return value === undefined || accepts(value) ? [] : [{ path: name, expected, got: describe(value) }]
 }
 
 /** The hook for one route, to be given to Fastify by the `onRoute` hook of `setupCache`. */

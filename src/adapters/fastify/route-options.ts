@@ -14,6 +14,7 @@ import type {
   RouteGenericInterface,
 } from 'fastify'
 import type { CacheManager } from '../../cache-manager.ts'
+import { FUNCTION_OPTIONS } from '../../cached-options.ts'
 import { DURATION_FORMAT, parseDuration, toMs, type Duration } from '../../duration.ts'
 import { CacheConfigurationError, describe, type ConfigurationFault } from '../../exceptions.ts'
 import {
@@ -22,6 +23,7 @@ import {
   mayStatusBeStored,
   type RoutePolicy,
 } from '../../http/route-policy.ts'
+import { BOOLEAN, optionFaults, unknownOption, type Check } from '../../option-checks.ts'
 import { windowsOf, type TtlLimits } from '../../options.ts'
 import { declaredQuery, patternOf } from './route-schema.ts'
 
@@ -166,11 +168,6 @@ declare module 'fastify' {
   }
 }
 
-interface Check {
-  readonly expected: string
-  readonly accepts: (value: unknown) => boolean
-}
-
 /** True for what can be a key or a tag. */
 export const isName = (value: unknown): boolean => typeof value === 'string' && value !== '' && value.isWellFormed()
 const isFunction = (value: unknown): boolean => typeof value === 'function'
@@ -186,7 +183,6 @@ const NAMES: Check = {
   expected: 'a non-empty string, an array of them, or a function of the request',
   accepts: (value) => isName(value) || isListOf(isName)(value) || isFunction(value),
 }
-const BOOLEAN: Check = { expected: 'true or false', accepts: (value) => typeof value === 'boolean' }
 const FUNCTION: Check = { expected: 'a function of the request', accepts: isFunction }
 const isStatus = (value: unknown): boolean => Number.isInteger(value) && mayStatusBeStored(Number(value))
 
@@ -243,6 +239,18 @@ export function withLists({
   return { cache, options: { ...options, ...asLists } as CacheRouteOptions }
 }
 
+/** Faults that tell of the other `cached`, which wraps functions: no options, or some that only it has. */
+export function mixUps(options: unknown): ConfigurationFault[] {
+  if (options === undefined) {
+    const expected = `an object with the options of a route (functions are wrapped by cached of 'tidemark')`
+    return [{ path: 'options', expected, got: 'undefined' }]
+  }
+  const names = Object.keys(CACHE_CHECKS)
+  return Object.keys(Object(options) as object)
+    .filter((name) => FUNCTION_OPTIONS.names.includes(name) && !names.includes(name))
+    .map((name) => unknownOption(name, names, FUNCTION_OPTIONS))
+}
+
 /** True for the HEAD route that Fastify adds to a GET route of which HEAD is not to be cached. */
 export function isUncachedHead(route: Route, options: Pick<CacheRouteOptions, 'methods'>): boolean {
   const { methods } = Object(options) as typeof options
@@ -256,7 +264,7 @@ export function routePolicy(
   { cache, options }: CacheSpec<CacheRouteOptions>,
   limits: TtlLimits,
 ): RoutePolicy {
-  const faults = faultsOf(options, CACHE_CHECKS)
+  const faults = optionFaults(options, CACHE_CHECKS, FUNCTION_OPTIONS)
   if (typeof options === 'object' && options !== null) faults.push(...ttlFaults(options))
   refuse(faults, 'cache options', route)
   const methods: ReadonlySet<string> = new Set(options.methods ?? ['GET', 'HEAD'])
@@ -308,7 +316,7 @@ function ttlFaults({ policy, ttl, vary, grace, softTimeout }: Partial<CacheRoute
 
 /** @throws {CacheConfigurationError} that names the route and every fault */
 export function assertCacheBusting(route: Route, { options }: CacheSpec<CacheBustingRouteOptions>): void {
-  const faults = faultsOf(options, BUSTING_CHECKS)
+  const faults = optionFaults(options, BUSTING_CHECKS)
   if (faults.length === 0 && options.keys === undefined && options.tags === undefined) {
     faults.push({ path: 'keys', expected: 'keys or tags to invalidate', got: 'neither' })
   }
@@ -326,18 +334,6 @@ export interface Route {
 /** A route as people know it: `GET /items/:id`. */
 export function nameOf(route: Route): string {
   return `${[route.method].flat().join('|')} ${route.url}`
-}
-
-function faultsOf(options: unknown, checks: Readonly<Record<string, Check>>): ConfigurationFault[] {
-  if (typeof options !== 'object' || options === null) {
-    return [{ path: 'options', expected: 'an object', got: describe(options) }]
-  }
-  return Object.entries(options).flatMap(([path, value]) => {
-    const check = Object.hasOwn(checks, path) ? checks[path] : undefined
-    if (check === undefined)
-      return [{ path, expected: `one of ${Object.keys(checks).join(', ')}`, got: 'an unknown option' }]
-    return value === undefined || check.accepts(value) ? [] : [{ path, expected: check.expected, got: describe(value) }]
-  })
 }
 
 function refuse(faults: readonly ConfigurationFault[], subject: string, route: Route): void {

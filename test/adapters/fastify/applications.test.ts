@@ -90,7 +90,7 @@ test('the plugin takes a name, too', async () => {
 test.each([
   [{ name: '' }, "name: expected a non-empty string, got ''"],
   [{ name: 7 }, 'name: expected a non-empty string, got 7'],
-  [{ nam: 'a' }, 'nam: expected name, got an unknown option'],
+  [{ nam: 'a' }, "nam: expected a known option (did you mean 'name'?), got an unknown option"],
 ])('%j is refused', (setup, message) => {
   expect(() => setupCache(makeApp(), inMemory(), setup as CacheSetupOptions)).toThrow(message)
 })

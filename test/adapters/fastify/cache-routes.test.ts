@@ -340,7 +340,7 @@ describe('in production', () => {
 
 test('an option that is misspelt is refused', () => {
   const options = { authorise: () => false } as object
-  expect(() => addCacheRoutes(makeApp(), inMemory(), options)).toThrow(/authorise: expected authorize or prefix/)
+  expect(() => addCacheRoutes(makeApp(), inMemory(), options)).toThrow(/authorise: .*did you mean 'authorize'/)
 })
 
 describe('a browser that asks on behalf of another site', () => {

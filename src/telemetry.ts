@@ -22,6 +22,8 @@ const COUNTER = { hit: 'hits', stale: 'staleHits', miss: 'misses', set: 'sets', 
 /** Faults of one code are logged no more often than this, however many keys and namespaces they are about. */
 const LOG_INTERVAL_MS = 60_000
 const MAX_FAULTS = 100
+/** So many namespaces, and so many routes, of failed requests are logged while an outage lasts, or in `LOG_INTERVAL_MS`. */
+const MAX_FAILED_KINDS = 10
 
 export interface TelemetryOptions {
   readonly counters: Counters
@@ -47,6 +49,10 @@ export class Telemetry {
   #outages = 0
   /** What messages call the server that is away, as its operator has been told. */
   #away: string | undefined
+  /** How many faults it has brought about. */
+  #faultsOfOutage = 0
+  /** When requests of a kind were last told to have failed. */
+  readonly #failedAt = new Map<string, number>()
 
   constructor(options: TelemetryOptions) {
     this.counters = options.counters
@@ -78,7 +84,10 @@ export class Telemetry {
     // That it is away, or a node of its cluster, has been said; what else that brings about is another matter.
     const isOfOutage = (away: string): boolean =>
       error instanceof RedisConnectionError || error.message.startsWith(away)
-    if (this.#away !== undefined && isOfOutage(this.#away)) return
+    if (this.#away !== undefined && isOfOutage(this.#away)) {
+      this.#faultsOfOutage++
+      return
+    }
     // Refused today for a password is another fault than out of reach a moment ago.
     const { cause } = error
     const why = cause instanceof Error ? cause.message : error.code === 'ERR_CACHE' ? error.message : ''
@@ -93,22 +102,42 @@ export class Telemetry {
   connection(change: ConnectionEvent): void {
     this.events.emit('connection', change)
     const { warn } = this.#options
+    this.#failedAt.clear()
     if (change.state === 'down') {
       this.#outages++
+      this.#faultsOfOutage = 0
       this.#away = change.redis
       warn(`tidemark: ${change.error.message} (${change.error.code})`)
       return
     }
     this.#away = undefined
     const { redis, awayMs, delivered, waiting, anotherServer } = change
+    const faults = this.#faultsOfOutage
     const what = [
       awayMs > 0 && `is back after ${(awayMs / 1000).toFixed(1)} s`,
       anotherServer && `${awayMs > 0 ? 'it ' : ''}is another server than before, so what was stored is invalid`,
       delivered > 0 && `${delivered} queued ${delivered === 1 ? 'invalidation was' : 'invalidations were'} delivered`,
       waiting > 0 && `${waiting} still ${waiting === 1 ? 'waits' : 'wait'}`,
+      awayMs > 0 && faults > 0 && `${faults} ${faults === 1 ? 'call' : 'calls'} had to do without it`,
     ].filter(Boolean)
     // At the level of the line that it answers: who reads the one should find the other.
     warn(`tidemark: ${redis} ${what.join('; ')}`)
+  }
+
+  /**
+   * Whether the log should have a request that failed with Redis: the first of its namespace, or route, while an outage
+   * lasts, and one a minute while Redis refuses. The others are counted.
+   */
+  isNews(what: 'undelivered' | 'failed', of: string): boolean {
+    const now = this.#options.clock.now()
+    if (this.#away === undefined) {
+      for (const [told, at] of this.#failedAt) if (now - at >= LOG_INTERVAL_MS) this.#failedAt.delete(told)
+    }
+    const kind = `${what} ${of}`
+    const known = [...this.#failedAt.keys()].filter((told) => told.startsWith(`${what} `))
+    if (known.includes(kind) || known.length >= MAX_FAILED_KINDS) return false
+    this.#failedAt.set(kind, now)
+    return true
   }
 
   /** Tells of a load whose failure, or lateness, no caller sees: each was answered with what was stale. */

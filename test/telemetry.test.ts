@@ -184,3 +184,53 @@ describe('a command that Redis did not answer', () => {
     expect(logged).toEqual([expect.stringContaining('key "a"')])
   })
 })
+
+describe('requests that failed with Redis', () => {
+  const error = new RedisConnectionError('Redis at redis:6379 was lost')
+  const down = { state: 'down', redis: 'Redis at redis:6379', error } as const
+  const up = { state: 'up', redis: down.redis, awayMs: 5000, delivered: 2, waiting: 0, anotherServer: false } as const
+
+  test('are news once while an outage lasts, each namespace and route, and again in the next one', () => {
+    telemetry.connection(down)
+    expect(telemetry.isNews('undelivered', 'items')).toBe(true)
+    expect(telemetry.isNews('undelivered', 'users')).toBe(true)
+    expect(telemetry.isNews('failed', 'items')).toBe(true)
+    clock.advance('1h')
+    expect(telemetry.isNews('undelivered', 'items')).toBe(false)
+    telemetry.connection(up)
+    telemetry.connection(down)
+    expect(telemetry.isNews('undelivered', 'items')).toBe(true)
+  })
+
+  test('are news once a minute without an outage', () => {
+    expect(telemetry.isNews('undelivered', 'items')).toBe(true)
+    clock.advance('59s')
+    expect(telemetry.isNews('undelivered', 'items')).toBe(false)
+    clock.advance('1s')
+    expect(telemetry.isNews('undelivered', 'items')).toBe(true)
+  })
+
+  test('are ten at most of a kind, so that many namespaces fill no log, and hide no route', () => {
+    telemetry.connection(down)
+    const news = Array.from({ length: 1000 }, (_, index) => telemetry.isNews('undelivered', `tenant-${index}`))
+    expect(news.filter(Boolean)).toHaveLength(10)
+    expect(telemetry.isNews('failed', 'GET /items')).toBe(true)
+  })
+
+  test('are counted in the line that ends the outage, each outage by itself', () => {
+    telemetry.report(error)
+    telemetry.connection(down)
+    for (let i = 0; i < 3; i++) telemetry.report(error, { key: `k${i}`, namespace: 'n' })
+    telemetry.connection(up)
+    telemetry.connection(down)
+    telemetry.report(error)
+    telemetry.connection(up)
+    telemetry.connection(down)
+    telemetry.connection(up)
+    expect(logged.filter((line) => line.includes('is back'))).toEqual([
+      'tidemark: Redis at redis:6379 is back after 5.0 s; 2 queued invalidations were delivered; 3 calls had to do without it',
+      'tidemark: Redis at redis:6379 is back after 5.0 s; 2 queued invalidations were delivered; 1 call had to do without it',
+      'tidemark: Redis at redis:6379 is back after 5.0 s; 2 queued invalidations were delivered',
+    ])
+  })
+})

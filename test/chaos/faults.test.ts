@@ -44,7 +44,7 @@ async function liveThrough(fault: () => void): Promise<Harvest & { readonly line
 }
 
 const down = /^tidemark: Redis at \S+ (?:was lost|cannot be reached): /
-const back = /^tidemark: Redis at \S+ is back after \d+\.\d s$/
+const back = /^tidemark: Redis at \S+ is back after \d+\.\d s(?:; \d+ calls? had to do without it)?$/
 
 test.each<[string, (scene: Scene) => void]>([
   ['replies that trickle in', ({ proxy }) => proxy.drip(20)],

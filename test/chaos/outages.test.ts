@@ -41,7 +41,11 @@ test.each(OUTAGES)(
 )
 
 function changeOf(line: string): string {
-  if (/ is back after \d+\.\d s(?:; it is another server than before, so what was stored is invalid)?$/.test(line))
+  if (
+    / is back after \d+\.\d s(?:; it is another server than before, so what was stored is invalid)?(?:; \d+ calls? had to do without it)?$/.test(
+      line,
+    )
+  )
     return 'back'
   return /^tidemark: Redis at \S+ (?:was lost|cannot be reached): /.test(line) ? 'lost' : line
 }

@@ -1,5 +1,5 @@
 /** `createCacheErrorHandler`: what a client is told when a fault of the cache reaches a route. */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import {
   CacheConfigurationError,
   CacheException,
@@ -8,13 +8,16 @@ import {
   LoadTimeoutError,
   RateLimitError,
   RedisConnectionError,
+  RedisReplyError,
 } from '../../exceptions.ts'
+import { isCache } from '../../option-checks.ts'
 import { isUnkeyedRead } from './narrowing.ts'
 import type { FastifyApplication } from './route-options.ts'
+import { OTHERS } from './undelivered.ts'
 
 /**
  * Answers a `CacheException` that reached a route with 503, a `RateLimitError` with 429, and says nothing of what is
- * inside; the exception is logged. What a `strict` route throws in development is told. Every other error goes on to the
+ * inside; the exception is logged, and of an outage once for a route. What a `strict` route throws in development is told. Every other error goes on to the
  * handler that was there before.
  *
  * @example
@@ -30,11 +33,21 @@ export function createCacheErrorHandler(application: FastifyApplication): void {
     }
     if (error instanceof CacheException) {
       const { logged, message } = wordsFor(error)
-      request.log.error(error, logged)
+      logFailure(request, error, logged)
       return reply.code(503).send({ statusCode: 503, error: 'Service Unavailable', message })
     }
     return errorHandler.call(app, error, request, reply)
   })
+}
+
+/** A server that is away, or refuses, fails many requests in the same way: their first line is enough. */
+function logFailure(request: FastifyRequest, error: CacheException, text: string): void {
+  const isOfServer = error instanceof RedisConnectionError || error instanceof RedisReplyError
+  const { cache } = request.server
+  if (!isOfServer || !isCache(cache)) return request.log.error(error, text)
+  if (cache.parts.telemetry.isNews('failed', `${request.method} ${request.routeOptions.url ?? ''}`))
+    return request.log.error(error, `${text}; ${OTHERS}`)
+  request.log.debug(error, text)
 }
 
 /** What the log and what the client is told: whoever looks for the fault should not look at Redis for a mistake in the code. */

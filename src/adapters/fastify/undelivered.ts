@@ -6,13 +6,19 @@ import { CacheException, CacheKeyError, describeError } from '../../exceptions.t
 /** The namespaces of which a request's log has it already. */
 const told = new WeakMap<FastifyRequest, Set<string>>()
 
+/** What a line says of those that it stands for. */
+export const OTHERS = 'others like it are logged as debug'
+
 interface Undelivered {
   readonly namespace: string
   readonly keys?: readonly string[] | undefined
   readonly tags?: readonly string[] | undefined
 }
 
-/** Logs it, once for a namespace: to the application, or, if that logs nothing, where the cache logs to. */
+/**
+ * Logs it to the application, or, if that logs nothing, where the cache logs to: once for a namespace of a request, and
+ * what is queued once for a namespace of an outage, the rest of it at the level `debug`.
+ */
 export function tellUndelivered(
   request: FastifyRequest,
   { parts }: CacheManager,
@@ -24,7 +30,12 @@ export function tellUndelivered(
   namespaces.add(names.namespace)
   const isQueued = parts.connection !== undefined && err instanceof CacheException && !(err instanceof CacheKeyError)
   const text = textFor(names.namespace, isQueued)
-  if (!isSilent(request.log)) return request.log.error({ err, ...names }, text)
+  const isNews = !isQueued || parts.telemetry.isNews('undelivered', names.namespace)
+  if (!isSilent(request.log)) {
+    if (!isNews) return request.log.debug({ err, ...names }, text)
+    return request.log.error({ err, ...names }, isQueued ? `${text}; ${OTHERS}` : text)
+  }
+  if (!isNews) return
   parts.logError(
     `tidemark: ${request.method} ${request.routeOptions.url ?? request.url}: ${text} (${describeError(err)})`,
   )

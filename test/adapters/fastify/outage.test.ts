@@ -1,10 +1,10 @@
 /** Redis down, silent, full of garbage: routes answer all the same, with what the handler made. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { createCache, type ApplicationConfig, type CacheManager } from 'tidemark'
-import { addCacheRoutes, cached, cacheBusting, createCacheErrorHandler } from 'tidemark/fastify'
+import { addCacheRoutes, cached, cacheBusting, createCacheErrorHandler, setupCache } from 'tidemark/fastify'
 import { startFaultProxy, type FaultProxy } from 'tidemark/testing'
 import { startRedis, type RedisServer } from '../../helpers/redis.ts'
-import { get, inTurn, makeCachedApp, makeGate, silent, summary } from './harness.ts'
+import { get, inTurn, makeApp, makeCachedApp, makeGate, silent, summary } from './harness.ts'
 
 /** A deadline that a test can wait for. */
 const DEADLINE_MS = 300
@@ -117,23 +117,51 @@ describe.each([
     const said = lines.map((line) => JSON.parse(line) as { msg: string; namespace: string })
     expect(said.map(({ namespace }) => namespace)).toEqual(['items', 'things'])
     expect(said[0]!.msg).toBe(
-      'what this request changed in namespace "items" may still be served: its invalidation was not delivered; it is queued, and will be when Redis is back',
+      'what this request changed in namespace "items" may still be served: its invalidation was not delivered; it is queued, and will be when Redis is back; others like it are logged as debug',
     )
     expect(said[1]!.msg).toContain('in namespace "things"')
   })
 
-  test('its log has one line of a namespace, whoever else would invalidate in it', async () => {
-    const lines: string[] = []
-    const cache = makeCache()
-    const app = makeCachedApp(cache, {
-      logger: { level: 'error', stream: { write: (line: string) => void lines.push(line) } },
+  test('its log has one line of a namespace and of a route that fails, and the end says what else there was', async () => {
+    const lines: { level: number; msg: string; namespace?: string }[] = []
+    const app = makeApp({
+      logger: { level: 'debug', stream: { write: (line: string) => void lines.push(JSON.parse(line) as never) } },
     })
+    const cache = setupCache(app, { redis: { host: proxy.host, port: proxy.port, socketTimeout: `${DEADLINE_MS}ms` } })
+    createCacheErrorHandler(app)
+    const told: unknown[] = []
+    cache.on('error', (event) => void told.push(event))
     app.get('/items', cached(cache, { ttl: 60, namespace: 'items' }), () => 'hello')
     app.post('/items', cacheBusting(cache, { keys: ['a'], namespace: 'items' }), () => 'changed')
+    app.get('/raw', async () => (await cache.get('a')) ?? 'none')
+    await app.ready()
     await cache.ping()
     fail()
-    for (let i = 0; i < 2; i++) await app.inject({ method: 'POST', url: '/items' })
-    expect(lines).toHaveLength(2)
+    for (let i = 0; i < 5; i++) {
+      expect((await app.inject({ method: 'POST', url: '/items' })).statusCode).toBe(200)
+      expect((await get(app, '/raw')).statusCode).toBe(503)
+    }
+    const errors = lines.filter(({ level }) => level === 50)
+    expect(errors.map(({ msg }) => msg)).toEqual([
+      expect.stringMatching(/^what this request changed in namespace "items".*; others like it are logged as debug$/),
+      'the cache is out of reach; others like it are logged as debug',
+    ])
+    const debug = lines.filter(({ level, msg }) => level === 20 && /may still be served|out of reach/.test(msg))
+    expect(debug).toHaveLength(8)
+    const faults = told.length
+    expect(faults).toBeGreaterThanOrEqual(10)
+    proxy.resume()
+    await proxy.accept()
+    const ends = (): string[] => lines.flatMap(({ msg }) => (/is back after/.test(msg) ? [msg] : []))
+    await expect.poll(ends, { timeout: 10_000 }).toHaveLength(1)
+    expect(ends()[0]).toMatch(
+      new RegExp(`queued invalidations? (was|were) delivered; ${faults} calls had to do without it$`),
+    )
+    // The next outage is told anew.
+    proxy.refuse()
+    proxy.cut()
+    await app.inject({ method: 'POST', url: '/items' })
+    expect(lines.filter(({ level }) => level === 50)).toHaveLength(3)
   })
 
   test('an application without a logger tells it where the cache logs to', async () => {
@@ -143,7 +171,7 @@ describe.each([
     app.put('/items/:id', cacheBusting(cache, { keys: ['a'], namespace: 'items' }), () => 'changed')
     await cache.ping()
     fail()
-    await app.inject({ method: 'PUT', url: '/items/1' })
+    for (const id of [1, 2]) await app.inject({ method: 'PUT', url: `/items/${id}` })
     expect(errors).toEqual([
       expect.stringMatching(
         /^tidemark: PUT \/items\/:id: what this request changed in namespace "items" may still be served/,

@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { WITHOUT_PACKAGES } from '../test/helpers/esbuild-options.mjs'
 
 const source = new URL('../test/races/model/check.ts', import.meta.url)
 // Where esbuild is found, which it needs to build the model.
@@ -10,16 +11,11 @@ const built = new URL(`../node_modules/.check-model-${process.pid}.mjs`, import.
 async function load() {
   try {
     await build({
+      ...WITHOUT_PACKAGES,
       entryPoints: [fileURLToPath(source)],
       outfile: fileURLToPath(built),
-      bundle: true,
-      packages: 'external',
-      platform: 'node',
-      target: 'node20',
-      format: 'esm',
       // The files of the model look for each other beside their source.
       define: { 'import.meta.url': JSON.stringify(source.href) },
-      logLevel: 'error',
     })
     return await import(built.href)
   } finally {

@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { WITHOUT_PACKAGES } from '../helpers/esbuild-options.mjs'
 
 export type Program = 'application' | 'generator'
 
@@ -23,15 +24,10 @@ export class Programs {
     await mkdir(cache, { recursive: true })
     const directory = await mkdtemp(join(cache, 'chaos-'))
     await build({
+      ...WITHOUT_PACKAGES,
       entryPoints: ['application', 'generator'].map((name) => fileURLToPath(new URL(`${name}.ts`, sources))),
       outdir: directory,
       outExtension: { '.js': '.mjs' },
-      bundle: true,
-      packages: 'external',
-      platform: 'node',
-      target: 'node20',
-      format: 'esm',
-      logLevel: 'error',
     })
     return new Programs(directory)
   }

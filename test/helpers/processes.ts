@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import type { ApplicationConfig } from '../../src/index.ts'
+import { WITH_PACKAGES } from './esbuild-options.mjs'
 import type { LoadOrder, LoadReport, Method, Order, ProcessEvent, Said } from './race-process.ts'
 
 export class Processes {
@@ -21,15 +22,9 @@ export class Processes {
   static async prepare(): Promise<Processes> {
     const directory = await mkdtemp(join(tmpdir(), 'tidemark-races-'))
     await build({
+      ...WITH_PACKAGES,
       entryPoints: [fileURLToPath(new URL('race-process.ts', import.meta.url))],
       outfile: join(directory, 'race-process.mjs'),
-      bundle: true,
-      platform: 'node',
-      target: 'node20',
-      format: 'esm',
-      // ioredis is CommonJS and requires what is built into Node.
-      banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)" },
-      logLevel: 'error',
     })
     return new Processes(directory)
   }

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
+import { WITHOUT_PACKAGES } from './esbuild-options.mjs'
 
 // Below node_modules, so that the bundle finds the packages it imports.
 const CACHE = fileURLToPath(new URL('../../node_modules/.cache/', import.meta.url))
@@ -15,14 +16,9 @@ export async function runBundled(folder) {
   let exitCode = 1
   try {
     await build({
+      ...WITHOUT_PACKAGES,
       entryPoints: [fileURLToPath(new URL('main.ts', folder))],
       outfile,
-      bundle: true,
-      packages: 'external',
-      platform: 'node',
-      target: 'node20',
-      format: 'esm',
-      logLevel: 'error',
     })
     const { main } = await import(pathToFileURL(outfile).href)
     exitCode = await main(process.argv.slice(2), folder)

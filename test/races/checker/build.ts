@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { extname, join, resolve } from 'node:path'
 import { build, type Plugin } from 'esbuild'
+import { WITH_PACKAGES } from '../../helpers/esbuild-options.mjs'
 import { UsageError } from '../command-line.ts'
 import type { Contestant } from './contestant.ts'
 import { mutating, type Mutant } from './mutants.ts'
@@ -64,16 +65,10 @@ async function asContestant(name: string, build: () => Promise<string>): Promise
 async function bundle(path: string, directory: string, plugins: readonly Plugin[]): Promise<string> {
   const outfile = join(directory, `${path.split('/').at(-1)!.replace(/\.ts$/, '')}.mjs`)
   await build({
+    ...WITH_PACKAGES,
     entryPoints: [path],
     outfile,
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'esm',
-    // Clients are CommonJS, and require what is built into Node.
-    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)" },
     plugins: [...plugins],
-    logLevel: 'error',
   })
   return outfile
 }

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build, type Plugin } from 'esbuild'
+import { WITH_PACKAGES } from '../../helpers/esbuild-options.mjs'
 import type * as model from './model.ts'
 
 /** One rule of the library, or of the model of its scripts, that is broken. */
@@ -27,19 +28,13 @@ export async function bundle(...mutations: readonly Mutation[]): Promise<Model> 
   const outfile = join(directory, 'model.mjs')
   try {
     await build({
+      ...WITH_PACKAGES,
       entryPoints: [here('model.ts')],
       outfile,
-      bundle: true,
-      platform: 'node',
-      target: 'node20',
-      format: 'esm',
       inject: [here('globals.ts')],
       define: { 'Math.random': 'chanceOfModel' },
       alias: { 'node:timers/promises': here('timers-promises.ts') },
-      // ioredis is CommonJS and requires what is built into Node.
-      banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)" },
       plugins: mutations.map(mutate),
-      logLevel: 'error',
     })
     return (await import(pathToFileURL(outfile).href)) as Model
   } finally {

@@ -84,11 +84,23 @@ export const FUNCTION_OPTIONS: Elsewhere = {
   names: Object.keys(CACHED_CHECKS),
   of: "cached of 'tidemark', which wraps functions",
 }
+
 /** Those of routes that are none of functions. */
 const ROUTE_OPTIONS: Elsewhere = {
-  names: 'policy vary query user auth hosts strict methods statuses maxBodyBytes cdnCacheControl allowRefresh'.split(
-    ' ',
-  ),
+  names: [
+    'policy',
+    'vary',
+    'query',
+    'user',
+    'auth',
+    'hosts',
+    'strict',
+    'methods',
+    'statuses',
+    'maxBodyBytes',
+    'cdnCacheControl',
+    'allowRefresh',
+  ],
   of: "cached of 'tidemark/fastify', which is for routes",
 }
 

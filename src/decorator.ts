@@ -81,10 +81,9 @@ export function decorator<OfArguments, OfResult>(
     return { ...descriptor, value: replace(subject) }
   }
   labels.set(decorate, label)
-  // Whoever takes it for the option of a route spreads it, or hands it to Fastify, which takes what has this tag and spreads
-  // it, too. The route then has it where its own option belongs, and is refused with the right import.
+  // Whoever takes it for the option of a route spreads it. The route then has it where its own option belongs, and is
+  // refused with the right import.
   Object.defineProperty(decorate, PLACES[label], { value: decorate, enumerable: true })
-  Object.defineProperty(decorate, Symbol.toStringTag, { value: 'Object' })
   return decorate as FunctionDecorator<OfArguments, OfResult>
 }
 

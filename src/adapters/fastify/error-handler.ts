@@ -17,8 +17,8 @@ import { OTHERS } from './undelivered.ts'
 
 /**
  * Answers a `CacheException` that reached a route with 503, a `RateLimitError` with 429, and says nothing of what is
- * inside; the exception is logged, and of an outage once for a route. What a `strict` route throws in development is told. Every other error goes on to the
- * handler that was there before.
+ * inside; the exception is logged, and of an outage once for a route. What a `strict` route throws in development is
+ * told. Every other error goes on to the handler that was there before.
  *
  * @example
  * createCacheErrorHandler(app)

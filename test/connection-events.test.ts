@@ -1,10 +1,19 @@
 /** An outage is told when it begins and when it ends: one event and one line each. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { createCache, RedisConnectionError, type CacheEvents, type CacheManager, type RedisConfig } from 'tidemark'
+import {
+  createCache,
+  RedisConnectionError,
+  type ApplicationConfig,
+  type CacheEvents,
+  type CacheManager,
+  type RedisClient,
+  type RedisConfig,
+} from 'tidemark'
 import { startFaultProxy, type FaultProxy } from 'tidemark/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { Outages } from '../src/stores/redis/outages.ts'
 import type { Undelivered } from '../src/stores/redis/undelivered.ts'
+import { Connections, KINDS } from './helpers/connections.ts'
 import { startRedis, type RedisServer } from './helpers/redis.ts'
 
 let server: RedisServer
@@ -27,9 +36,12 @@ afterEach(async () => {
   await proxy.close()
 })
 
-function start(redis: RedisConfig = { host: proxy.host, port: proxy.port, socketTimeout: '200ms' }): void {
+function start(
+  redis: RedisConfig = { host: proxy.host, port: proxy.port, socketTimeout: '200ms' },
+  rest?: ApplicationConfig['cache'],
+): void {
   const logger = { info: () => {}, warn: (line: string) => void lines.push(line), error: () => {} }
-  cache = createCache({ redis, logger })
+  cache = createCache({ redis, logger, ...(rest && { cache: rest }) })
   cache.on('connection', (change) => changes.push(change))
 }
 
@@ -114,6 +126,90 @@ describe('another server than before', () => {
     const outages = new Outages({ redis: 'Redis', undelivered, tell: (change) => void told.push(change) })
     for (const run of ['a', 'a', 'b', 'b']) outages.onGreeted(run)
     expect(told).toEqual([{ state: 'up', redis: 'Redis', awayMs: 0, delivered: 0, waiting: 0, anotherServer: true }])
+  })
+})
+
+describe('an idle connection that the server ends (`timeout`)', () => {
+  const connections = new Connections()
+  let strict: RedisServer
+
+  beforeAll(async () => {
+    strict = await startRedis({ args: ['--timeout', '1'] })
+  })
+  afterEach(() => connections.closeAll())
+  afterAll(() => strict.stop())
+
+  /** How many connections there have been; the one that asks is never idle. */
+  const made = async (): Promise<number> =>
+    Number(/total_connections_received:(\d+)/.exec(String(await strict.call('INFO', 'stats')))![1])
+
+  test.each(KINDS)('is made anew, and nothing is told: %s', { timeout: 20_000 }, async (kind) => {
+    const client = kind === 'own' ? undefined : (connections.client(kind, strict) as unknown as RedisClient)
+    start(client === undefined ? { url: strict.url } : { client })
+    // What is said of the client's own settings.
+    lines.length = 0
+    await cache.set('a', 1)
+    const before = await made()
+    await expect.poll(made, { timeout: 15_000, interval: 200 }).toBeGreaterThan(before + 1)
+    expect(await cache.get('a')).toBe(1)
+    expect([changes, lines]).toEqual([[], []])
+  })
+
+  test('is none where messages are listened to, and memory in front serves again', { timeout: 20_000 }, async () => {
+    start({ url: strict.url }, { l1: true })
+    await cache.set('a', 1)
+    const isNear = async (): Promise<unknown> => {
+      await cache.get('a')
+      await strict.resetStats()
+      await cache.get('a')
+      return (await strict.commandStats())['mget']
+    }
+    await expect.poll(isNear, soon).toBeUndefined()
+    const listening = async (): Promise<unknown> =>
+      /^id=(\d+) .* sub=1 /m.exec(String(await strict.call('CLIENT', 'LIST')))?.[1]
+    const id = await listening()
+    const before = await made()
+    await expect.poll(made, { timeout: 15_000, interval: 200 }).toBeGreaterThan(before + 1)
+    await expect.poll(isNear, soon).toBeUndefined()
+    expect([await listening(), changes, lines]).toEqual([id, [], []])
+    expect(id).toBeDefined()
+  })
+
+  test('and that cannot be made anew is an outage from its end on, without a command', async () => {
+    start()
+    await cache.set('a', 1)
+    proxy.refuse()
+    await server.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await expect.poll(states, soon).toEqual(['down'])
+    expect(lines).toEqual([expect.stringMatching(/was lost: the server closed the connection/)])
+    await proxy.accept()
+    await expect.poll(states, soon).toEqual(['down', 'up'])
+    expect(lines).toHaveLength(2)
+    cutOff()
+    await expect.poll(states, soon).toEqual(['down', 'up', 'down'])
+  })
+
+  test('and that nobody answers again is one as soon as the attempt is given up', async () => {
+    start({ host: proxy.host, port: proxy.port, socketConnectTimeout: '400ms' })
+    await cache.set('a', 1)
+    proxy.delay(2000)
+    await server.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await expect.poll(states, soon).toEqual(['down'])
+    expect(lines).toEqual([expect.stringMatching(/was lost: the server closed the connection/)])
+    proxy.delay(0)
+    await expect.poll(states, soon).toEqual(['down', 'up'])
+    expect(changes[1]).toMatchObject({ awayMs: expect.toSatisfy((ms: number) => ms >= 399) })
+  })
+
+  test('with a command unanswered is an outage', async () => {
+    start()
+    await cache.set('a', 1)
+    proxy.stall()
+    const asked = cache.get('a')
+    proxy.cut()
+    proxy.resume()
+    await expect(asked).rejects.toThrow(/was lost before it answered MGET/)
+    await expect.poll(states, soon).toEqual(['down', 'up'])
   })
 })
 

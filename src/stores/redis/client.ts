@@ -13,8 +13,12 @@ export type Argument = string | Buffer
 /** What a port tells of its connection. */
 export interface PortListener {
   onUp(): void
-  /** The connection was lost, or an attempt to make one failed; another one follows. */
-  onDown(error: Error): void
+  /**
+   * The connection was lost, or an attempt to make one failed; another one follows.
+   *
+   * @param isCleanEnd the server has closed it in good order, as it does with one that is idle (`timeout`)
+   */
+  onDown(error: Error, isCleanEnd?: boolean): void
   /** There is no connection, and nobody tries to make one: the user has closed the client, or it has given up. */
   onEnd(error: Error): void
 }

@@ -101,7 +101,7 @@ export class RedisConnection {
     }
     if (server?.sentinel !== undefined) this.#sentinels = new SentinelWatch(server, (to) => this.#onSwitch(to))
     const watcher: LinkWatcher = {
-      onDown: (error, since) => this.#watchers.forEach((one) => one.onDown(error, since)),
+      onDown: (error, since, isEnd) => this.#watchers.forEach((one) => one.onDown(error, since, isEnd)),
       onUp: () => this.#watchers.forEach((one) => one.onUp()),
     }
     this.#primary =

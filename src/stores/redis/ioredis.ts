@@ -178,7 +178,7 @@ class OwnIoredis implements RedisPort {
     this.#upSince = Infinity
     // Before the listener is told, who may say `close`.
     this.#retryTimer = setTimeout(() => this.connect(), backoffMs(this.#attempts++)).unref()
-    this.#listener?.onDown(this.#lastError ?? new Error('the server closed the connection'))
+    tellLoss(this.#listener, this.#lastError)
   }
 }
 
@@ -226,7 +226,7 @@ class UsersIoredis implements RedisPort {
     this.#forget = listenTo(client, {
       error: (error) => (this.#lastError = error),
       ready: () => this.#onReady(),
-      close: () => this.#listener?.onDown(this.#lastError ?? new Error('the server closed the connection')),
+      close: () => tellLoss(this.#listener, this.#lastError),
       end: () => this.#onEnd(),
     })
   }
@@ -259,6 +259,11 @@ class UsersIoredis implements RedisPort {
   #onEnd(): void {
     this.#listener?.onEnd(this.#lastError ?? new Error('the client was closed'))
   }
+}
+
+/** Without an error the server has closed it. */
+function tellLoss(listener: PortListener | undefined, error: Error | undefined): void {
+  listener?.onDown(error ?? new Error('the server closed the connection'), error === undefined)
 }
 
 /** The options may name it as a string. */

@@ -55,8 +55,11 @@ export interface LinkOptions {
 }
 
 export interface LinkWatcher {
-  /** @param since when it began, in milliseconds of `performance.now()`: with the first command that was not answered */
-  onDown(error: RedisConnectionError, since: number): void
+  /**
+   * @param since when it began, in milliseconds of `performance.now()`: with the first command that was not answered
+   * @param isEnd the server ended what nobody waited for; told once more, without `isEnd`, if it cannot be made anew
+   */
+  onDown(error: RedisConnectionError, since: number, isEnd?: boolean): void
   onUp(): void
 }
 
@@ -73,8 +76,8 @@ export class Link implements PortListener {
   #cause: Error | undefined
   /** It was silent, and has not yet shown that it is not any more. */
   #isInDoubt = false
-  /** It was lost, silent, or refused us, and is not back; the watcher has been told. */
-  #isToldDown = false
+  /** What the watcher was told last and is not over; an outage that began with a clean end is told as that. */
+  #loss: { error: RedisConnectionError; since: number; isEnd: boolean } | undefined
   #answers = 0
   /** Commands that went out: as many as there are answers, when none of this connection is missing. */
   #written = 0
@@ -105,7 +108,7 @@ export class Link implements PortListener {
 
   get breaker(): Breaker {
     if (this.#state === 'down' || this.#state === 'closed') return 'open'
-    return this.#isToldDown && this.#state !== 'up' ? 'half-open' : 'closed'
+    return this.#loss?.isEnd === false && this.#state !== 'up' ? 'half-open' : 'closed'
   }
 
   isUp(): boolean {
@@ -159,16 +162,18 @@ export class Link implements PortListener {
     }
   }
 
-  onDown(error: Error): void {
+  onDown(error: Error, isCleanEnd = false): void {
     if (this.#state === 'closed') return
     const cause = withoutArguments(error)
     const wasUp = this.#state === 'up'
+    // A server ends what has been idle for long (`timeout`): no outage, unless it cannot be made anew.
+    const isEnd = wasUp && isCleanEnd && this.#written <= this.#answers
     this.#cause = cause
     this.#state = wasUp && this.#options.onLost === undefined ? 'trying' : 'down'
-    this.#tellDown(wasUp ? lost(this.#options.name, cause) : this.#unreachable())
+    this.#tellDown(wasUp ? lost(this.#options.name, cause) : this.#unreachable(), undefined, isEnd)
     this.#rejectWritten(error)
     this.#written = this.#answers
-    if (this.#state === 'down') this.#rejectWaiting()
+    if (this.#state === 'down') this.#rejectAll()
     this.#options.onLost?.()
   }
 
@@ -197,17 +202,19 @@ export class Link implements PortListener {
   async close(graceMs: number): Promise<void> {
     this.#state = 'closed'
     this.#healthCheck.stop()
-    this.#rejectWaiting()
+    for (const pending of this.#commands.unsettled()) {
+      if (pending.answersBefore === undefined) this.#commands.settle(pending).reject(this.#unreachable())
+    }
     await this.#commands.drained(graceMs)
     this.#rejectAll()
     this.#commands.stop()
     await this.port.close(this.#written > this.#answers)
   }
 
-  #tellDown(error: RedisConnectionError, since: number = this.#waitingSince()): void {
-    if (this.#isToldDown) return
-    this.#isToldDown = true
-    this.#options.watcher?.onDown(error, since)
+  #tellDown(error: RedisConnectionError, since: number = this.#waitingSince(), isEnd = false): void {
+    if (this.#loss?.isEnd === false) return
+    this.#loss = { error, since, ...this.#loss, isEnd }
+    this.#options.watcher?.onDown(this.#loss.error, this.#loss.since, isEnd)
   }
 
   /** When the first command came in that is not answered yet; without one, now. */
@@ -230,8 +237,8 @@ export class Link implements PortListener {
     for (const pending of this.#commands.unsettled()) {
       if (pending.answersBefore === undefined) this.#write(pending)
     }
-    if (!this.#isToldDown) return
-    this.#isToldDown = false
+    if (this.#loss === undefined) return
+    this.#loss = undefined
     this.#options.watcher?.onUp()
   }
 
@@ -318,12 +325,6 @@ export class Link implements PortListener {
     for (const pending of this.#commands.unsettled()) {
       if (pending.answersBefore === undefined) continue
       this.#commands.settle(pending).reject(toException(error, nameOf(pending.args), this.#options.name))
-    }
-  }
-
-  #rejectWaiting(): void {
-    for (const pending of this.#commands.unsettled()) {
-      if (pending.answersBefore === undefined) this.#commands.settle(pending).reject(this.#unreachable())
     }
   }
 

@@ -58,6 +58,9 @@ export function duplicateNodeRedisSubscriber(client: NodeRedisClient, connectTim
   return new NodeRedisSubscriber(client, connectTimeoutMs)
 }
 
+/** What node-redis says when the server has closed the connection; the error bears no name of its own. */
+const CLEAN_END = 'Socket closed unexpectedly'
+
 const RECONNECT_FIRST_MS = 50
 const RECONNECT_LAST_MS = 2000
 
@@ -206,6 +209,6 @@ class UsersNodeRedis implements RedisPort {
   #onError(error: Error): void {
     if (this.native.isReady) return
     this.#connections++
-    this.#listener?.onDown(error)
+    this.#listener?.onDown(error, error.message === CLEAN_END)
   }
 }

@@ -29,9 +29,10 @@ export class Outages implements LinkWatcher {
     this.#options = options
   }
 
-  onDown(error: RedisConnectionError, since: number): void {
+  /** The end of a connection that nobody waited for is no outage, unless it cannot be made anew. */
+  onDown(error: RedisConnectionError, since: number, isEnd = false): void {
     this.#isDown = true
-    if (this.#beganAt !== undefined) return
+    if (isEnd || this.#beganAt !== undefined) return
     this.#beganAt = since
     const { redis, tell } = this.#options
     tell({ state: 'down', redis, error })

@@ -114,9 +114,9 @@ export class RedisStore implements Store {
     const tell = (change: ConnectionEvent): void => this.#listener?.onConnection?.(change)
     const outages = new Outages({ redis: connection.name, undelivered: this.#undelivered, tell })
     connection.watch({
-      onDown: (error, since) => {
+      onDown: (error, since, isEnd) => {
         this.#listening.onCommandsLost()
-        outages.onDown(error, since)
+        outages.onDown(error, since, isEnd)
       },
       onUp: () => {
         this.#listening.onCommandsBack()

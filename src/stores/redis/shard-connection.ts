@@ -78,9 +78,9 @@ export class ShardConnection implements StoreConnection {
   /** The node that serves the slot is lost, or nobody says which one does; and the slot is served again, by any. */
   watch(watcher: LinkWatcher): void {
     this.#watcher = {
-      onDown: (error, since) => {
+      onDown: (error, since, isEnd) => {
         this.#isLost = true
-        watcher.onDown(error, since)
+        watcher.onDown(error, since, isEnd)
       },
       onUp: () => {
         this.#isLost = false

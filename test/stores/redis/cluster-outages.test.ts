@@ -78,6 +78,23 @@ test.each([
   40_000,
 )
 
+test('idle connections that the nodes end are made anew, and nothing is told', async () => {
+  open()
+  await askFor(0)
+  const ids = async (): Promise<readonly string[]> => {
+    const lists = await Promise.all(cluster.masters.map((node) => node.call('CLIENT', 'LIST', 'TYPE', 'normal')))
+    return lists.map((list) => /^id=(\d+) .*name=tidemark /m.exec(String(list))?.[1] ?? 'none')
+  }
+  await expect.poll(ids).not.toContain('none')
+  const before = await ids()
+  for (const node of cluster.masters) await node.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+  const kept = async (): Promise<readonly string[]> =>
+    (await ids()).filter((id, node) => id === 'none' || id === before[node])
+  await expect.poll(kept, { timeout: 5000 }).toEqual([])
+  await askFor(2 * TIMEOUT_MS)
+  expect([changes, lines]).toEqual([[], []])
+})
+
 test('a cluster of which no node is there at first, and that is there later, without another call', async () => {
   const [first] = cluster.masters
   open([`127.0.0.1:${await freePort()}`, `${first!.host}:${first!.port}`])

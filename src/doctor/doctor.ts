@@ -130,11 +130,15 @@ function unanswered(error: Error): Finding {
   // Of a prefix that is new there: it cannot even be begun.
   if (code === 'MISCONF') return { check: 'persistence', level, found, remedy: DUMP_REMEDY }
   if (code === 'NOPERM') return { check: 'rights', level, found, remedy: 'allow PING (ACL +ping)' }
+  if (/\bTLS\b|certificate/.test(found)) return { check: 'reach', level, found, remedy: TLS_REMEDY }
   const remedy = REFUSALS.has(code ?? '')
     ? 'correct redis.username and redis.password, or redis.db; routes and getOrSet load meanwhile'
     : 'start Redis, or correct redis.url and the network between; routes and getOrSet load meanwhile'
   return { check: 'reach', level, found, remedy }
 }
+
+const TLS_REMEDY =
+  'correct redis.ssl, or rediss:// and redis:// in redis.url (docs/redis.md, TLS), if Redis is there; routes and getOrSet load meanwhile'
 
 const BUSY_REMEDY =
   'end the script that runs (SCRIPT KILL, FUNCTION KILL), and keep it short: nobody is served meanwhile'

@@ -233,6 +233,18 @@ test('whom it does not let in is told what to correct', async () => {
   })
 })
 
+test('a plain port that was taken for one with TLS is no reason to start Redis', async () => {
+  const findings = await examine({ redis: { url: server.url.replace('redis:', 'rediss:'), socketTimeout: '300ms' } })
+  expect(findings).toEqual({
+    reach: {
+      check: 'reach',
+      level: 'problem',
+      found: expect.stringContaining('if this is a plain port, use redis://'),
+      remedy: expect.stringMatching(/^correct redis\.ssl/),
+    },
+  })
+})
+
 test('a user who may not PING lacks a right, not a server', async () => {
   await server.call('ACL', 'SETUSER', 'mute', 'on', '>secret', '~*', '&*', '+@all', '-ping')
   const findings = await examine({ redis: { url: server.url, username: 'mute', password: 'secret' } })

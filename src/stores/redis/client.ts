@@ -31,6 +31,8 @@ export interface RedisPort {
   readonly db: number
   /** The `host:port` that a connection of our own leads to; undefined if there is none. */
   readonly peer?: string | undefined
+  /** What an attempt of our own that is under way is held up by, as far as it shows, and what to do about it. */
+  readonly obstacle?: string | undefined
   /** Whether a command sent now goes out now. */
   isReady(): boolean
   /** Send one command, its name in capitals first. Only while `isReady()`. */

@@ -11,7 +11,7 @@ import type { Argument, PortListener, RedisPort, Reply, ServerOptions, Subscribe
 import { listenTo } from './client-events.ts'
 import { jittered } from '../../jitter.ts'
 import { BEHAVIOUR, serverOptions } from './ioredis-options.ts'
-import { isReadable } from './reply-error.ts'
+import { isReadable, NO_HANDSHAKE, unanswered } from './reply-error.ts'
 import { reset } from './reset.ts'
 
 const RETRY_FIRST_MS = 50
@@ -19,6 +19,8 @@ const RETRY_FIRST_MS = 50
 const RETRY_MAX_MS = 1000
 /** A connection that lasted so long is lost by accident; one that did not is tried again with a delay. */
 const STABLE_MS = 1000
+/** By the other side, to whoever reads and to whoever writes. */
+const ENDED: ReadonlySet<string | undefined> = new Set(['ECONNRESET', 'EPIPE'])
 
 /** What of ioredis a port needs; iovalkey and ioredis 5 have it too. */
 interface IoredisClient {
@@ -72,7 +74,8 @@ export function adoptIoredis(client: IoredisClient): RedisPort {
   return new UsersIoredis(client)
 }
 
-type OwnServer = Pick<ServerOptions, 'db' | 'keepAlive' | 'connectTimeoutMs' | 'isClusterNode'>
+type OwnServer = Pick<ServerOptions, 'db' | 'keepAlive' | 'connectTimeoutMs' | 'isClusterNode' | 'path' | 'sentinel'> &
+  Partial<Pick<ServerOptions, 'ssl'>>
 
 class OwnIoredis implements RedisPort {
   readonly kind = 'ioredis'
@@ -82,6 +85,8 @@ class OwnIoredis implements RedisPort {
   readonly #server: OwnServer
   #listener: PortListener | undefined
   #isVerified = false
+  /** Once at least: TLS, or none, is what the server wants. */
+  #wasUp = false
   #isClosed = false
   #lastError: Error | undefined
   #attempts = 0
@@ -112,6 +117,13 @@ class OwnIoredis implements RedisPort {
     return remoteAddress && `${remoteAddress.replace(/^::ffff:/, '')}:${remotePort}`
   }
 
+  get obstacle(): string | undefined {
+    const stream = this.native.stream as Socket | undefined
+    // With TLS ioredis is connected after the handshake.
+    const isShakingHands = this.native.status === 'connecting' && stream?.connecting === false
+    return this.#server.ssl && isShakingHands && !this.#wasUp ? NO_HANDSHAKE : undefined
+  }
+
   isReady(): boolean {
     return this.#isVerified && isWritable(this.native)
   }
@@ -124,7 +136,12 @@ class OwnIoredis implements RedisPort {
     this.#lastError = undefined
     const { connectTimeoutMs } = this.#server
     // ioredis's own `connectTimeout` ends with TCP and TLS: a server that accepts and is silent would be waited for.
-    const giveUp = (): void => this.drop(new Error(`no connection within ${connectTimeoutMs} ms`))
+    const giveUp = (): void => {
+      const { obstacle } = this
+      this.drop(
+        new Error(`no connection within ${connectTimeoutMs} ms${obstacle === undefined ? '' : `: ${obstacle}`}`),
+      )
+    }
     this.#loginTimer = setTimeout(giveUp, connectTimeoutMs).unref()
     // What comes of it arrives as an event.
     this.native.connect().catch(() => undefined)
@@ -164,7 +181,7 @@ class OwnIoredis implements RedisPort {
     }
     if (this.#isClosed || this.native.stream !== stream || !isWritable(this.native)) return
     clearTimeout(this.#loginTimer)
-    this.#isVerified = true
+    this.#isVerified = this.#wasUp = true
     this.#upSince = performance.now()
     this.#lastError = undefined
     this.#listener?.onUp()
@@ -175,10 +192,19 @@ class OwnIoredis implements RedisPort {
     this.#isVerified = false
     if (this.#isClosed) return
     if (performance.now() - this.#upSince > STABLE_MS) this.#attempts = 0
+    if (this.#isUnanswered()) this.#lastError = unanswered(this.#lastError ?? closed())
     this.#upSince = Infinity
     // Before the listener is told, who may say `close`.
     this.#retryTimer = setTimeout(() => this.connect(), backoffMs(this.#attempts++)).unref()
     tellLoss(this.#listener, this.#lastError)
+  }
+
+  /** The first connection, which is without TLS, was ended by the server before it said anything. */
+  #isUnanswered(): boolean {
+    const { ssl, path, sentinel } = this.#server
+    if (this.#wasUp || ssl !== false || path !== undefined || sentinel !== undefined) return false
+    const isEnded = this.#lastError === undefined || ENDED.has((this.#lastError as NodeJS.ErrnoException).code)
+    return isEnded && (this.native.stream as Socket | undefined)?.bytesRead === 0
   }
 }
 
@@ -263,7 +289,11 @@ class UsersIoredis implements RedisPort {
 
 /** Without an error the server has closed it. */
 function tellLoss(listener: PortListener | undefined, error: Error | undefined): void {
-  listener?.onDown(error ?? new Error('the server closed the connection'), error === undefined)
+  listener?.onDown(error ?? closed(), error === undefined)
+}
+
+function closed(): Error {
+  return new Error('the server closed the connection')
 }
 
 /** The options may name it as a string. */

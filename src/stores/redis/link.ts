@@ -35,6 +35,7 @@ import {
   outOfReach,
   replyCodeOf,
   toException,
+  tooLate,
   withoutArguments,
 } from './reply-error.ts'
 
@@ -333,8 +334,7 @@ export class Link implements PortListener {
   }
 
   #late(pending: Pending): RedisConnectionError {
-    const { name, commandTimeoutMs } = this.#options
-    return new RedisConnectionError(`${name} did not answer ${nameOf(pending.args)} within ${commandTimeoutMs} ms`)
+    return tooLate(nameOf(pending.args), { ...this.#options, obstacle: this.port.obstacle })
   }
 
   #unreachable(): RedisConnectionError {

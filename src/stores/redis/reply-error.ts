@@ -29,6 +29,21 @@ const UNKNOWN_TYPE_BEFORE = /^Protocol error, got (".+") as reply type byte/
 /** What OpenSSL says of an answer in plain text, with the file and the line where it does. */
 const NO_TLS = /wrong version number|packet length too long|record layer failure/
 
+/** What Node says of a certificate that none of the authorities it knows vouches for. */
+const UNTRUSTED: ReadonlySet<unknown> = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+])
+
+/** TLS to a port without it: Redis waits for the end of a line. */
+export const NO_HANDSHAKE =
+  'it takes the connection and does not answer the TLS handshake; if this is a plain port, use redis:// without redis.ssl'
+const NO_ANSWER =
+  'it took the connection and ended it without an answer; if this port wants TLS, use rediss:// or redis.ssl'
+
 /** The code of an error reply; undefined if the error is none. */
 export function replyCodeOf({ message }: Error): string | undefined {
   return (SCRIPT_REPLY_CODE.exec(message) ?? REPLY_CODE.exec(message))?.[1]
@@ -81,6 +96,24 @@ export function outOfReach(redis: string, cause: Error | undefined): RedisConnec
   return new RedisConnectionError(`${redis} cannot be reached: ${why}`, { cause })
 }
 
+/** The exception for a command that was not answered in time. */
+export function tooLate(command: string, link: TooLateOptions): RedisConnectionError {
+  const { name, commandTimeoutMs, obstacle } = link
+  const why = obstacle === undefined ? '' : `: ${obstacle}`
+  return new RedisConnectionError(`${name} did not answer ${command} within ${commandTimeoutMs} ms${why}`)
+}
+
+interface TooLateOptions {
+  readonly name: string
+  readonly commandTimeoutMs: number
+  readonly obstacle: string | undefined
+}
+
+/** Why a server has ended a plain connection on which it had said nothing: a port that wants TLS does so. */
+export function unanswered(cause: Error): Error {
+  return new Error(`${cause.message} (${NO_ANSWER})`, { cause })
+}
+
 /** The exception for a connection that has just been lost. */
 export function lost(redis: string, cause: Error): RedisConnectionError {
   return new RedisConnectionError(`${redis} was lost: ${reasonOf(cause)}`, { cause })
@@ -98,12 +131,17 @@ export function withoutArguments(error: Error): Error {
 /** What an error says; Node's error for a name with several addresses says nothing itself. */
 export function reasonOf(error: Error): string {
   if (error instanceof AggregateError) return error.errors.map((one: Error) => one.message).join(', ')
+  if ('code' in error && UNTRUSTED.has(error.code))
+    return `${error.message} (TLS: name the authority that vouches for it in ca of redis.ssl, or of your client)`
   return strangerIn(error.message) ?? withoutScript(error.message)
 }
 
+const NO_TLS_THERE =
+  'what answers there does not speak TLS, which redis.ssl or rediss:// asks for; if this is a plain port, use redis://'
+
 /** What is there instead, if it does not speak Redis. */
 function strangerIn(message: string): string | undefined {
-  if (NO_TLS.test(message)) return 'what answers there does not speak TLS, which redis.ssl or rediss:// asks for'
+  if (NO_TLS.test(message)) return NO_TLS_THERE
   const [, code] = UNKNOWN_TYPE.exec(message) ?? []
   const [, quoted] = UNKNOWN_TYPE_BEFORE.exec(message) ?? []
   if (code === undefined && quoted === undefined) return undefined

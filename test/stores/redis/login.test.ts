@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { inspect } from 'node:util'
 import type { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { startFaultProxy } from 'tidemark/testing'
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { RedisConnectionError } from '../../../src/exceptions.ts'
 import { Connections } from '../../helpers/connections.ts'
 import { startRedis, type RedisServer } from '../../helpers/redis.ts'
@@ -23,7 +24,7 @@ afterAll(async () => {
 })
 afterEach(() => connections.closeAll())
 
-const at = ({ host, port }: RedisServer): { host: string; port: number } => ({ host, port })
+const at = ({ host, port }: Pick<RedisServer, 'host' | 'port'>): { host: string; port: number } => ({ host, port })
 
 async function failureOf(reply: Promise<unknown>): Promise<Error> {
   const failure: unknown = await reply.catch((error: unknown) => error)
@@ -111,11 +112,45 @@ describe('TLS', () => {
 
   test('a certificate that nobody vouches for is refused', async () => {
     const failure = await failureOf(connections.own({ ...at(tlsServer), ssl: true }).send(['GET', 'a']))
-    expect(failure.message).toMatch(/cannot be reached: self-signed certificate/)
+    expect(failure.message).toMatch(
+      /cannot be reached: self-signed certificate \(TLS: name the .* in ca of redis\.ssl, or of your client\)$/,
+    )
   })
 
-  test('without TLS a server that wants it is not reached', async () => {
-    await failureOf(connections.own(at(tlsServer), { commandTimeoutMs: 500 }).send(['GET', 'a']))
+  test('that the server wants and nobody asked for is what the error is about', async () => {
+    const connection = connections.own({ ...at(tlsServer), password: 'hunter2' })
+    const { message } = await failureOf(connection.send(['GET', 'a']))
+    expect(message).toMatch(
+      /cannot be reached: .* without an answer; if this port wants TLS, use rediss:\/\/ or redis\.ssl/,
+    )
+    expect(message).not.toContain('hunter2')
+  })
+
+  const HINT = /does not answer the TLS handshake; if this is a plain port, use redis:\/\/ without redis\.ssl$/
+
+  test.each([
+    ['a command', { commandTimeoutMs: 300 }, {}],
+    ['the attempt', {}, { connectTimeoutMs: 300 }],
+  ])('that was asked for of a plain port is told when %s is given up', async (_, behaviour, options) => {
+    const connection = connections.own({ ...at(server), ssl: true, ...options }, behaviour)
+    expect((await failureOf(connection.send(['GET', 'a']))).message).toMatch(HINT)
+  })
+
+  test.each([true, false])('is not what an outage later is about: %s', async (isTls) => {
+    const target = isTls ? tlsServer : server
+    const proxy = await startFaultProxy({ target })
+    onTestFinished(() => proxy.close())
+    const login = isTls ? { ssl: { ca: tlsServer.ca } } : { password: 'open sesame' }
+    const connection = connections.own({ ...at(proxy), ...login, connectTimeoutMs: 300 }, { commandTimeoutMs: 500 })
+    await connection.send(['PING'])
+    proxy.stall()
+    proxy.cut()
+    await expect.poll(() => connection.breaker, { timeout: 5000 }).toBe('open')
+    expect((await failureOf(connection.send(['GET', 'a']))).message).not.toContain('TLS')
+    proxy.cut()
+    await expect
+      .poll(() => failureOf(connection.send(['GET', 'a'])).then(({ message }) => message))
+      .not.toContain('TLS')
   })
 })
 

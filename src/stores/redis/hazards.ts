@@ -4,6 +4,7 @@
  *
  * A `set` that was given up must not come to life when Redis is back: by then its key may have been deleted.
  */
+import { isClusterClient } from './cluster-client.ts'
 import { isIoredis } from './ioredis.ts'
 import { isNodeRedis } from './node-redis.ts'
 
@@ -16,6 +17,8 @@ const SHORTER = 'leave it out, and say redis.socketTimeout'
  * @param timeoutMs our deadline of one command
  */
 export function hazardsOf(client: unknown, timeoutMs: number): readonly string[] {
+  // What is read off it are nodes and login; nothing is sent over it.
+  if (isClusterClient(client)) return []
   if (isIoredis(client)) {
     const { autoResendUnfulfilledCommands, commandTimeout = Infinity } = client.options ?? {}
     const hazards: string[] = []

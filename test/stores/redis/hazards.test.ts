@@ -1,7 +1,7 @@
 /** Clients that send later what was given up: that they do, that the operator is told, and that the remedy is one. */
-import { Redis } from 'ioredis'
-import { Redis as Valkey } from 'iovalkey'
-import { createClient } from 'redis'
+import { Cluster, Redis } from 'ioredis'
+import { Cluster as ValkeyCluster, Redis as Valkey } from 'iovalkey'
+import { createClient, createCluster } from 'redis'
 import { createCache, type RedisClient } from 'tidemark'
 import { startFaultProxy, type FaultProxy } from 'tidemark/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -139,6 +139,19 @@ describe('the offline queue of node-redis', () => {
     const client = make({ disableOfflineQueue: true })
     expect(hazardsOf(client, TIMEOUT_MS)).toEqual([])
     expect(await comeToLife(client)).toBe(0)
+  })
+})
+
+describe("a cluster's client, over which nothing is sent", () => {
+  const place = { host: '127.0.0.1', port: 1 }
+  const later = { lazyConnect: true, redisOptions: { commandTimeout: 1, autoResendUnfulfilledCommands: true } }
+
+  test.each<[string, () => unknown]>([
+    ['ioredis', () => new Cluster([place], later)],
+    ['iovalkey', () => new ValkeyCluster([place], later)],
+    ['node-redis', () => createCluster({ rootNodes: [{ socket: place }], defaults: { disableOfflineQueue: false } })],
+  ])('of %s is told nothing of', (_, make) => {
+    expect(hazardsOf(make(), TIMEOUT_MS)).toEqual([])
   })
 })
 

@@ -22,7 +22,7 @@ export type ResolvedRedisConfig = RedisConnectionConfig | RedisClientConfig
 
 /** A connection that the cache opens and closes. */
 export interface RedisConnectionConfig extends RedisBehaviour {
-  readonly client: undefined
+  readonly client?: never
   readonly host: string
   readonly port: number
   /** A unix socket; `host` and `port` are not used then. */

@@ -133,7 +133,7 @@ function either(redis: Resolved<typeof SCHEMA.redis>): ResolvedRedisConfig {
   const { client, url: _url, host, port, path, cluster, sentinel, db, username, password, ssl, ...behaviour } = redis
   if (client !== undefined) return { client, ...behaviour }
   const place = { host, port, path, cluster, sentinel: whole(sentinel) }
-  return { client, ...place, db, username, password, ssl, ...behaviour }
+  return { ...place, db, username, password, ssl, ...behaviour }
 }
 
 /** Checked already: either both are there, or nothing is. */

@@ -217,10 +217,10 @@ export interface RedisConfig {
    * A client of your own, of ioredis, iovalkey or node-redis, never closed by the cache; what says where Redis is cannot
    * stand beside it. Of a cluster's client the nodes and the login are taken, for connections of the cache's own.
    *
-   * Default: none. The `REDIS_*` variables are ignored with it.
+   * Default: none. The `REDIS_*` variables are ignored with it. `undefined` is refused: a client was meant to be there.
    *
    * @example
    * createCache({ redis: { client: new Redis() } })
    */
-  client?: RedisClient | undefined
+  client?: RedisClient
 }

@@ -147,11 +147,14 @@ export const SCHEMA: Schema = {
     decodeResponses: flag(true),
     onFailover: choice(['invalidate', 'trust']),
     failFast: flag(false),
-    client: object<RedisClient, undefined>(undefined, 'an ioredis or node-redis client', {
-      sendCommand: true,
-      duplicate: true,
-      on: true,
-    }),
+    client: {
+      ...object<RedisClient, undefined>(undefined, 'one client of ioredis, iovalkey or node-redis, not a pool', {
+        sendCommand: true,
+        duplicate: true,
+        on: true,
+      }),
+      show: showPool,
+    },
   },
   cache: {
     defaultTtl: duration(3600, TTL),
@@ -194,6 +197,12 @@ export const SCHEMA: Schema = {
   }),
   clock: object<Clock, Clock>(systemClock, 'a clock', { now: true }),
   logger: object<Logger, Logger>(console, 'a logger', { info: true, warn: true, error: true }),
+}
+
+/** What a client is that the cache has no use for, as a fault names it. */
+function showPool(value: unknown): string | undefined {
+  const isPool = typeof value === 'object' && value !== null && 'totalClients' in value && 'execute' in value
+  return isPool ? 'a pool of node-redis (createClientPool), where createClient is enough' : undefined
 }
 
 /** Every field by its path, sections dissolved. */

@@ -37,6 +37,9 @@ function collect(section: Section, config: object): void {
       // Not the value: a misspelt `password` holds one.
       faults.push({ path, expected: suggest(name, prefix, tree), got: 'an unknown key' })
     } else if (value === undefined || (path === 'redis' && value === false)) {
+      // A client that was to be there and is not, as after a misspelt import: the cache would go to another Redis.
+      if (path === 'redis.client')
+        faults.push({ path, expected: `${SCHEMA.redis.client.expected}, or no such key`, got: 'undefined' })
       continue
     } else if (isField(node)) {
       settings.set(path, { name: path, value })

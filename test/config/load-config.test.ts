@@ -3,6 +3,7 @@ import { createClient, createClientPool } from 'redis'
 import { describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config/load-config.ts'
+import type { RedisClient, RedisConfig } from '../../src/config/redis-config.ts'
 import { faultsOf, refused } from './faults.ts'
 import { store } from './store.ts'
 
@@ -38,7 +39,6 @@ describe('what is in force', () => {
 
   test('is, for redis: {}, the Redis on this machine', () => {
     expect(loadConfig({}, { redis: {} }).redis).toEqual({
-      client: undefined,
       host: 'localhost',
       port: 6379,
       path: undefined,
@@ -226,6 +226,27 @@ describe('a client of your own', () => {
     for (const own of [{}, null, 'redis://h', createClientPool(), { sendCommand: 1, duplicate: 2, on: 3 }]) {
       expect(refused({ redis: { client: own } })).toEqual(['redis.client'])
     }
+  })
+
+  test('a pool of node-redis is named, and what to give instead', () => {
+    const load = (): unknown => loadConfig({}, { redis: { client: createClientPool() as unknown as RedisClient } })
+    expect(load).toThrow(
+      /redis\.client: expected one client of .*, not a pool .*, got a pool of node-redis .*, where createClient is enough$/,
+    )
+  })
+
+  test('that is undefined is refused at once, whatever else says where Redis is', () => {
+    const redis = { client: undefined } as unknown as RedisConfig
+    const expected =
+      /redis\.client: expected one client of ioredis, iovalkey or node-redis, .*, or no such key, got undefined$/
+    expect(() => loadConfig({}, { redis })).toThrow(expected)
+    expect(() => loadConfig({ REDIS_URL: 'redis://h' }, { redis })).toThrow(expected)
+    expect(() => loadConfig({}, { redis: { ...redis, url: 'redis://h' } })).toThrow(expected)
+  })
+
+  test('is not in a configuration without one, which may be taken apart and put together again', () => {
+    const config = loadConfig({}, { redis: { host: 'h' } })
+    expect(loadConfig({}, { ...config, redis: { ...config.redis!, db: 3 } }).redis).toMatchObject({ host: 'h', db: 3 })
   })
 
   test('contradicts what says where Redis is', () => {

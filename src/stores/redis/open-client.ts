@@ -5,6 +5,10 @@ import { isClusterClient } from './cluster-client.ts'
 import { adoptIoredis, duplicateIoredisSubscriber, isIoredis } from './ioredis.ts'
 import { adoptNodeRedis, duplicateNodeRedisSubscriber, isNodeRedis } from './node-redis.ts'
 
+const ANY = 'an ioredis client or a node-redis client'
+const NO_SENTINEL =
+  'an ioredis, iovalkey or node-redis client of one server or of a cluster; Sentinel is redis.sentinel: { name, nodes }'
+
 /**
  * A port over a client that the user brought.
  *
@@ -19,14 +23,20 @@ export function adoptClient(client: unknown): RedisPort {
     return adoptIoredis(client)
   }
   if (isNodeRedis(client)) return adoptNodeRedis(client)
-  throw refused('an ioredis client or a node-redis client', nameOf(client))
+  if (isSentinelClient(client)) throw refused(NO_SENTINEL, 'a sentinel client of node-redis (createSentinel)')
+  throw refused(ANY, nameOf(client))
 }
 
 /** A connection that listens, beside a client that the user brought. */
 export function duplicateClient(client: unknown, connectTimeoutMs: number): SubscriberPort {
   if (isIoredis(client)) return duplicateIoredisSubscriber(client, connectTimeoutMs)
   if (isNodeRedis(client)) return duplicateNodeRedisSubscriber(client, connectTimeoutMs)
-  throw refused('an ioredis client or a node-redis client', nameOf(client))
+  throw refused(ANY, nameOf(client))
+}
+
+/** That of node-redis, which is none of one server. */
+function isSentinelClient(client: unknown): boolean {
+  return typeof client === 'object' && client !== null && 'getSentinelNode' in client
 }
 
 function refused(expected: string, got: string): CacheConfigurationError {

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { Redis } from 'ioredis'
 import { createClient, createCluster, createSentinel } from 'redis'
+import { createCache } from 'tidemark'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { CacheConfigurationError, RedisConnectionError } from '../../../src/exceptions.ts'
 import { RedisConnection, defineScript } from '../../../src/stores/redis/connection.ts'
@@ -161,11 +162,16 @@ describe('a client of the user', () => {
     ['a URL, which may hold a password', 'redis://:pw@localhost', 'a string'],
     ['an object of another kind', new Map(), 'an object of class Map'],
     ['a function', createClient, 'a function'],
-    ['a sentinel client of node-redis', sentinel, 'an object of class Class'],
   ])('that is %s is refused by name', (_, client, got) => {
     expect(() => connections.over(client)).toThrow(CacheConfigurationError)
     const expected = `redis.client: expected an ioredis client or a node-redis client, got ${got}`
     expect(() => connections.over(client)).toThrow(expected)
+  })
+
+  test('that is a sentinel client of node-redis is refused, and redis.sentinel named', () => {
+    expect(() => createCache({ redis: { client: sentinel } })).toThrow(
+      /redis\.client: expected .*; Sentinel is redis\.sentinel: \{ name, nodes \}, got a sentinel client .*\(createSentinel\)$/,
+    )
   })
 
   test('that is one of a cluster is refused where one server is wanted', () => {

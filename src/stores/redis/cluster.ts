@@ -7,8 +7,9 @@
  * that does not answer. Then it is asked again, at growing intervals and each time another node first, for as long as
  * commands fail: a replica takes over seconds after its master has died.
  *
- * One node after the other is asked, and nobody waits for all of them: after the deadline of one command it counts as
- * unknown, whoever needs to know rejects at once, and the search goes on in the background.
+ * One node after the other is asked, the next one when those before it have not answered for a part of the deadline of
+ * one command, and nobody waits for all of them: after that deadline it counts as unknown, whoever needs to know rejects
+ * at once, and the search goes on in the background.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { strictlyWithin } from '../../deadline.ts'
@@ -24,6 +25,8 @@ export interface ClusterOptions extends ConnectionBehaviour, ClusterPlace {}
 
 /** A node that does not say within so long who serves what is passed over. */
 const ASK_TIMEOUT_MS = 1000
+/** Within the deadline of one command so many are asked, though all but the last be silent, and the last can answer. */
+const ASKED_PER_DEADLINE = 3
 const ASK_AGAIN_FIRST_MS = 50
 const ASK_AGAIN_LAST_MS = 1000
 /** Without a doubt for so long the next one is looked into at once. */
@@ -178,18 +181,21 @@ export class Cluster {
   }
 
   async #askOneAfterAnother(): Promise<void> {
-    let cause: unknown
+    const patienceMs = Math.min(ASK_TIMEOUT_MS, this.commandTimeoutMs / ASKED_PER_DEADLINE)
+    const asked: Promise<readonly SlotRange[]>[] = []
     for (const address of this.#candidates()) {
       if (this.#isClosed) throw new RedisConnectionError('the connection to Redis was closed by close()')
-      try {
-        const ranges = await this.#slotsSaidBy(address)
-        if (ranges.length > 0) return this.#adopt(ranges)
-      } catch (error) {
-        cause = error
-      }
+      const last = this.#slotsSaidBy(address)
+      asked.push(last)
+      const isOver = sleep(patienceMs, undefined, { ref: false })
+      const ranges = await Promise.race([Promise.any(asked).catch(nothing), last.catch(nothing), isOver])
+      if (ranges !== undefined) return this.#adopt(ranges)
     }
-    this.#outage = unknown(cause)
-    throw this.#outage
+    const ranges = await Promise.any(asked).catch((error: unknown) => {
+      this.#outage = unknown((error as AggregateError).errors.at(-1))
+      throw this.#outage
+    })
+    this.#adopt(ranges)
   }
 
   /** Those who are known, beginning with any of them, then those who are configured. */
@@ -205,7 +211,9 @@ export class Cluster {
     const connection = this.#connect(address, { commandTimeoutMs, healthCheckIntervalMs: 0, maxConnections: 1 })
     this.#askers.add(connection)
     try {
-      return readSlots(await connection.send(['CLUSTER', 'SLOTS']), address)
+      const ranges = readSlots(await connection.send(['CLUSTER', 'SLOTS']), address)
+      if (ranges.length === 0) throw new RedisConnectionError(`${connection.name} knows of no slot that is served`)
+      return ranges
     } finally {
       void connection.close().finally(() => this.#askers.delete(connection))
     }
@@ -269,6 +277,10 @@ export class Cluster {
 interface Node {
   readonly address: Address
   readonly connection: RedisConnection
+}
+
+function nothing(): undefined {
+  return undefined
 }
 
 function unknown(cause: unknown): RedisConnectionError {

@@ -84,6 +84,26 @@ test('they are all asked, one after the other, by nobody more than once', async 
   expect(asked().at(-1)).toBe(1)
 })
 
+test.each([
+  [1, '1s'],
+  [2, '2s'],
+] as const)(
+  'one that speaks, named behind %i that are silent, answers the first callers',
+  async (silent, socketTimeout) => {
+    const cluster = await startRedisCluster()
+    try {
+      for (let i = 0; i < silent; i++) await startMute()
+      const nodes = [...mutes.map(({ node }) => node), ...cluster.nodes]
+      cache = createCache({ redis: { cluster: nodes, socketTimeout }, logger: SILENT })
+      await Promise.all([cache.set('a', 1), cache.invalidateTags('t')])
+      expect(await cache.get('a')).toBe(1)
+    } finally {
+      await cluster.stop()
+    }
+  },
+  30_000,
+)
+
 test('one behind them that speaks is found, and what waited is delivered', async () => {
   const cluster = await startRedisCluster()
   try {

@@ -129,7 +129,7 @@ export class RedisStore implements Store {
         this.#listening.onGreeting()
         return this.#scripts.greeting(options.onFailover)
       },
-      onTaken: (reply) => outages.onGreeted(String(reply)),
+      onTaken: (reply) => outages.onGreeted(this.#scripts.greetedBy(reply)),
       onRefused: (cause) => onFault(new CacheException(unknownServer(cause), { cause })),
       onUnserved: (reason) => this.#listening.reconnect(reason),
     })

@@ -247,9 +247,13 @@ return told(reply)
 
 /**
  * GREET: the first thing said on every new connection; nothing is read before it was answered. Another server answers
- * than before (restart, failover): it may have forgotten invalidations, so a new epoch begins.
+ * than before (restart, failover): it may have forgotten invalidations, so a new epoch begins. So it does where a server
+ * is the one that it was, and the caller comes from another one, where things were invalidated that this one knows
+ * nothing of: an address that passed to another server and back. Once for all who come from there, but for those who
+ * invalidated something there later.
  *
- * KEYS w t x meta holds · ARGV call, '1' (or '': trust), shards. Replies which server it is, 0 with trust;
+ * KEYS w t x meta holds · ARGV call, '1' (or '': trust), shards, the epoch that the caller saw last (or ''), how many
+ * milliseconds ago it last invalidated something (or ''). Replies which server it is and its epoch, 0 with trust;
  * `READONLY` on a replica, whatever it knows; `NOPERM` if the server does not say which one it is; `SHARDS` if others
  * spread the same prefix over another number of shards: neither would hear of the other's invalidations.
  */
@@ -270,7 +274,21 @@ if ARGV[2] ~= '1' then return 0 end
 local info = redis.pcall('INFO', 'server')
 local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
 if not run then return redis.error_reply('NOPERM INFO: ' .. (type(info) == 'table' and info.err or 'no run_id')) end
-if peek('HGET', KEYS[4], 'run') == run then return run end
+
+local before, at = ARGV[4], now()
+-- whom from elsewhere the present epoch is younger than: the epoch that they saw last, and since when
+local noted = peek('HGET', KEYS[4], 'from') or ''
+local function isDealtWith()
+  if before == '' or before == string.match(peek('GET', W) or '', '^%S+') then return true end
+  local _, found = string.find(noted, before .. ' ', 1, true)
+  local since = found and tonumber(string.match(noted, '^%d+', found + 1))
+  return since and since >= at - (tonumber(ARGV[5]) or math.huge) * 1000
+end
+if peek('HGET', KEYS[4], 'run') == run and isDealtWith() then
+  -- who has no room for one goes without
+  local isThere, epoch = pcall(watermark)
+  return { run, isThere and epoch or '' }
+end
 
 -- nor is it known whether an unknown one (FLUSHALL forgot it) is the same. First of all nothing is valid any more:
 -- whatever fails after this, nothing comes back
@@ -280,8 +298,10 @@ if type(redis.pcall('HSET', KEYS[4], 'run', run)) == 'table' then
   redis.call('HSET', KEYS[4], 'run', run)
   redis.pcall('HSET', KEYS[4], 'shards', ARGV[3])
 end
-watermark()
-return run
+if before ~= '' then
+  redis.pcall('HSET', KEYS[4], 'from', string.sub(before .. ' ' .. text(at) .. ' ' .. noted, 1, 512))
+end
+return { run, (watermark()) }
 `)
 
 /**

@@ -52,6 +52,10 @@ export class StoreScripts {
   readonly #shard: Shard
   readonly #root: string
   #origin = newEpoch()
+  /** The epoch of the server that has taken the last greeting. */
+  #epoch = ''
+  /** When something was last invalidated, in milliseconds of `performance.now()`. */
+  #invalidatedAt: number | undefined
 
   constructor({ connection, keyPrefix, shard = WHOLE }: StoreScriptsOptions) {
     this.#connection = connection
@@ -76,7 +80,11 @@ export class StoreScripts {
   }
 
   run(script: Script, ids: readonly string[], args: readonly Argument[]): Promise<Reply> {
-    return this.#connection.run(script, this.#keys(ids), [this.#call(), ...args]).then(assertRun, (error: unknown) => {
+    const onReply = (reply: Reply): Reply => {
+      if (script.isInvalidation) this.#invalidatedAt = performance.now()
+      return assertRun(reply)
+    }
+    return this.#connection.run(script, this.#keys(ids), [this.#call(), ...args]).then(onReply, (error: unknown) => {
       // It may yet arrive, when something else is known here: then it is news like that of any other store.
       if (!(error instanceof RedisReplyError)) this.#origin = newEpoch()
       throw error
@@ -86,8 +94,17 @@ export class StoreScripts {
   /** The command that greets a server, whole: it may be another one than before. */
   greeting(onFailover: 'invalidate' | 'trust'): readonly Argument[] {
     const keys = this.#keys([META, HOLDS])
-    const args = [this.#call(), onFailover === 'invalidate' ? '1' : '', String(this.#shard.of)]
+    const agoMs = this.#invalidatedAt === undefined ? '' : String(Math.ceil(performance.now() - this.#invalidatedAt))
+    const args = [this.#call(), onFailover === 'invalidate' ? '1' : '', String(this.#shard.of), this.#epoch, agoMs]
     return ['EVAL', GREET.lua, String(keys.length), ...keys, ...args]
+  }
+
+  /** Which server has answered the greeting; 0 if it is not asked for. */
+  greetedBy(reply: Reply): string {
+    if (!Array.isArray(reply)) return String(reply)
+    const [run, epoch] = reply.map(String) as [string, string]
+    this.#epoch = epoch
+    return run
   }
 
   #keys(ids: readonly string[]): readonly string[] {

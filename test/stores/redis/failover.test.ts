@@ -1,7 +1,7 @@
 /** Another server than before may have forgotten invalidations: what it holds is not served, unless it is trusted. */
 import { afterEach, describe, expect, test } from 'vitest'
 import { createCache, RedisConnectionError, type CacheManager, type RedisConfig } from 'tidemark'
-import { startFaultProxy } from 'tidemark/testing'
+import { startFaultProxy, type FaultProxy } from 'tidemark/testing'
 import { Connections, KINDS, type Kind } from '../../helpers/connections.ts'
 import { startRedis, type RedisServer, type RedisServerOptions } from '../../helpers/redis.ts'
 
@@ -10,10 +10,12 @@ const META = 'cache:{#0}m'
 const servers: RedisServer[] = []
 const caches: CacheManager[] = []
 const clients = new Connections()
+const proxies: FaultProxy[] = []
 
 afterEach(async () => {
   await Promise.all(caches.splice(0).map((cache) => cache.close()))
   await clients.closeAll()
+  await Promise.all(proxies.splice(0).map((proxy) => proxy.close()))
   await Promise.all(servers.splice(0).map((server) => server.stop()))
 })
 
@@ -158,4 +160,72 @@ test('the same server on a new connection keeps its entries', async () => {
   await cache.set('k', 1)
   await server.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
   await expect.poll(() => cache.get('k').catch(() => undefined)).toBe(1)
+})
+
+describe('an address that passes to another server and back, though the old one lives on', () => {
+  interface Address {
+    readonly cache: CacheManager
+    passTo(server: RedisServer): Promise<void>
+  }
+
+  async function openAt(server: RedisServer, redis: RedisConfig = {}): Promise<Address> {
+    const target = { host: server.host, port: server.port }
+    const proxy = await startFaultProxy({ target })
+    proxies.push(proxy)
+    const cache = createCache({ redis: { host: proxy.host, port: proxy.port, ...redis }, logger: SILENT })
+    caches.push(cache)
+    const passTo = async ({ port }: RedisServer): Promise<void> => {
+      target.port = port
+      proxy.cut()
+      await expect.poll(() => cache.ping().catch(() => false), { timeout: 5000 }).toBe(true)
+    }
+    return { cache, passTo }
+  }
+
+  test('brings nothing back that was invalidated on the other', async () => {
+    const [first, second] = [await start(), await start()]
+    const { cache, passTo } = await openAt(first)
+    for (let round = 0; round < 3; round++) {
+      await cache.set('k', round, { tags: ['t'] })
+      await passTo(second)
+      await cache.invalidateTags(['t'])
+      await passTo(first)
+      expect(await cache.get('k'), `round ${round}`).toBeUndefined()
+    }
+  })
+
+  test('what is stored after the first has come back stays when the next ones do', async () => {
+    const [first, second] = [await start(), await start()]
+    const all = [await openAt(first), await openAt(first), await openAt(first)] as const
+    for (const { passTo } of all) await passTo(second)
+    await all[1].cache.delete('k')
+    await all[0].passTo(first)
+    await all[0].cache.set('k', 'new')
+    await all[1].passTo(first)
+    await all[2].passTo(first)
+    for (const { cache } of all) expect(await cache.get('k')).toBe('new')
+  })
+
+  test('but what somebody has invalidated who stayed longer is not there when he comes', async () => {
+    const [first, second] = [await start(), await start()]
+    const early = await openAt(first)
+    const late = await openAt(first)
+    for (const { passTo } of [early, late]) await passTo(second)
+    await early.passTo(first)
+    await early.cache.set('k', 'old')
+    await late.cache.delete('k')
+    await late.passTo(first)
+    expect(await late.cache.get('k')).toBeUndefined()
+    expect(await early.cache.get('k')).toBeUndefined()
+  })
+
+  test("with 'trust' what the first holds is served", async () => {
+    const [first, second] = [await start(), await start()]
+    const { cache, passTo } = await openAt(first, { onFailover: 'trust' })
+    await cache.set('k', 'old')
+    await passTo(second)
+    await cache.delete('k')
+    await passTo(first)
+    expect(await cache.get('k')).toBe('old')
+  })
 })

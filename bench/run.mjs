@@ -5,7 +5,8 @@
  *   harness/suite.mjs) go to each.
  * - `npm run bench -- quick`: a shorter form without peers, and what has moved against the results in the repository;
  *   `npm run bench -- quick http` for some. It leaves the results alone.
- * - `npm run bench -- report`: writes docs/benchmarks.md from the results; a run of all suites ends with it.
+ * - `npm run bench -- report`: writes docs/benchmarks.md and the targets of findings.md from the results; a run of all
+ *   suites ends with it.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -17,6 +18,7 @@ import { parseArgs } from 'node:util'
 import { compareResults, printComparison } from './harness/compare.mjs'
 import { pageOf, readAllResults } from './harness/page.mjs'
 import { OPTIONS, RESULTS } from './harness/suite.mjs'
+import { withTargets } from './harness/targets.mjs'
 
 const SUITES = {
   memory: 'micro/memory.mjs',
@@ -31,6 +33,7 @@ const SUITES = {
 /** Those of the quick form whose ratios say something within a minute. */
 const QUICK = ['memory', 'l1', 'redis', 'invalidation', 'http']
 const PAGE = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url))
+const FINDINGS = fileURLToPath(new URL('findings.md', import.meta.url))
 
 const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true })
 const [word, ...others] = positionals
@@ -88,7 +91,12 @@ async function compare(name, path) {
   printComparison(name, compareResults(old, now))
 }
 
+/** The run before stands in a folder of its own: `--results bench/results/before` writes there. */
 async function writePage() {
-  await writeFile(PAGE, pageOf(await readAllResults(values.results ?? RESULTS)))
+  const results = await readAllResults(values.results ?? RESULTS)
+  await writeFile(PAGE, pageOf(results))
   console.log(PAGE)
+  const before = await readAllResults(join(RESULTS, 'before'))
+  await writeFile(FINDINGS, withTargets(await readFile(FINDINGS, 'utf8'), [before, results]))
+  console.log(FINDINGS)
 }

@@ -1,7 +1,14 @@
 /** What happened, told to whom it concerns: counted, emitted, and where an operator should know, logged. */
 import type { Clock } from './clock.ts'
 import type { ConnectionEvent, Events } from './events.ts'
-import { CacheException, concerning, describeError, LoadTimeoutError, RedisConnectionError } from './exceptions.ts'
+import {
+  CacheException,
+  concerning,
+  describeError,
+  LoadTimeoutError,
+  RedisConnectionError,
+  RedisReplyError,
+} from './exceptions.ts'
 import type { Counters, Statistics } from './statistics.ts'
 import type { MaybePromise } from './stores/store.ts'
 
@@ -22,8 +29,30 @@ const COUNTER = { hit: 'hits', stale: 'staleHits', miss: 'misses', set: 'sets', 
 /** Faults of one code are logged no more often than this, however many keys and namespaces they are about. */
 const LOG_INTERVAL_MS = 60_000
 const MAX_FAULTS = 100
-/** So many namespaces, and so many routes, of failed requests are logged while an outage lasts, or in `LOG_INTERVAL_MS`. */
-const MAX_FAILED_KINDS = 10
+/** While an outage lasts, the requests that fail with it are logged anew no sooner than this. */
+const OUTAGE_LOG_INTERVAL_MS = 600_000
+/** So many namespaces, and so many routes, of requests that failed in one way are logged in an interval. */
+const MAX_FAILED = 10
+
+/** Whether the log should have a failed request: as the first like it, as the one that tells of too many, or not. */
+export type News = 'first' | 'more' | 'none'
+
+/** Which requests a line of the log stands for. */
+interface Failure {
+  readonly at: number
+  /** The same fault of other namespaces, or routes. */
+  readonly group: string
+  readonly isOfOutage: boolean
+  readonly news: News
+}
+
+/** Who told of a fault first: the cache that it is of. */
+const reporters = new WeakMap<object, Telemetry>()
+
+/** The telemetry of the cache that a fault is of; undefined if none has reported it. */
+export function reporterOf(error: CacheException): Telemetry | undefined {
+  return reporters.get(error) ?? reporters.get(Object(error.cause) as object)
+}
 
 export interface TelemetryOptions {
   readonly counters: Counters
@@ -51,8 +80,8 @@ export class Telemetry {
   #away: string | undefined
   /** How many faults it has brought about. */
   #faultsOfOutage = 0
-  /** When requests of a kind were last told to have failed. */
-  readonly #failedAt = new Map<string, number>()
+  readonly #failures = new Map<string, Failure>()
+  #failuresClearedAt = -Infinity
 
   constructor(options: TelemetryOptions) {
     this.counters = options.counters
@@ -81,6 +110,7 @@ export class Telemetry {
     this.counters.errors++
     this.events.emit('error', { error, ...about })
     if (!(error instanceof CacheException)) return
+    if (!reporters.has(error)) reporters.set(error, this)
     // That it is away, or a node of its cluster, has been said; what else that brings about is another matter.
     const isOfOutage = (away: string): boolean =>
       error instanceof RedisConnectionError || error.message.startsWith(away)
@@ -92,7 +122,7 @@ export class Telemetry {
     const { cause } = error
     const why = cause instanceof Error ? cause.message : error.code === 'ERR_CACHE' ? error.message : ''
     const detail = about.route ?? why.slice(0, 200)
-    const kind = `${error.code} ${detail}`
+    const kind = `${faultOf(error)} ${detail}`
     const message = `${error.message} (${error.code}${nameOf(about)})`
     if (error instanceof RedisConnectionError) this.#warnUnlessLost(kind, message)
     else this.#warn(kind, message)
@@ -102,7 +132,12 @@ export class Telemetry {
   connection(change: ConnectionEvent): void {
     this.events.emit('connection', change)
     const { warn } = this.#options
-    this.#failedAt.clear()
+    const now = this.#options.clock.now()
+    // A server that comes and goes is no reason to tell the same again each time.
+    if (now - this.#failuresClearedAt >= LOG_INTERVAL_MS) {
+      this.#failures.clear()
+      this.#failuresClearedAt = now
+    }
     if (change.state === 'down') {
       this.#outages++
       this.#faultsOfOutage = 0
@@ -125,19 +160,25 @@ export class Telemetry {
   }
 
   /**
-   * Whether the log should have a request that failed with Redis: the first of its namespace, or route, while an outage
-   * lasts, and one a minute while Redis refuses. The others are counted.
+   * Whether the log should have a request that failed with Redis: the first of its namespace, or route, and fault in ten
+   * minutes of an outage, and in one minute while Redis refuses. The others are counted.
    */
-  isNews(what: 'undelivered' | 'failed', of: string): boolean {
+  newsOf(what: 'undelivered' | 'failed', of: string, error: CacheException): News {
     const now = this.#options.clock.now()
-    if (this.#away === undefined) {
-      for (const [told, at] of this.#failedAt) if (now - at >= LOG_INTERVAL_MS) this.#failedAt.delete(told)
+    for (const [told, { at, isOfOutage }] of this.#failures) {
+      const interval = isOfOutage && this.#away !== undefined ? OUTAGE_LOG_INTERVAL_MS : LOG_INTERVAL_MS
+      if (now - at >= interval) this.#failures.delete(told)
     }
-    const kind = `${what} ${of}`
-    const known = [...this.#failedAt.keys()].filter((told) => told.startsWith(`${what} `))
-    if (known.includes(kind) || known.length >= MAX_FAILED_KINDS) return false
-    this.#failedAt.set(kind, now)
-    return true
+    const group = `${what} ${faultOf(error)}`
+    const kind = `${group}: ${of}`
+    if (this.#failures.has(kind) || this.#failures.size >= MAX_FAULTS) return 'none'
+    const told = [...this.#failures.values()].filter((one) => one.group === group)
+    const isFull = told.filter((one) => one.news === 'first').length >= MAX_FAILED
+    if (isFull && told.some((one) => one.news === 'more')) return 'none'
+    const news = isFull ? 'more' : 'first'
+    // What a server refuses is no matter of one that is away.
+    this.#failures.set(kind, { at: now, group, isOfOutage: !(error instanceof RedisReplyError), news })
+    return news
   }
 
   /** Tells of a load whose failure, or lateness, no caller sees: each was answered with what was stale. */
@@ -193,6 +234,12 @@ export class Telemetry {
     this.#loggedAt.set(kind, now)
     warn(`tidemark: ${message}`)
   }
+}
+
+/** What tells one fault from another: its code, and that of Redis's answer. */
+function faultOf(error: CacheException): string {
+  const reply = [error, error.cause].find((one) => one instanceof RedisReplyError)
+  return reply === undefined ? error.code : `${error.code} ${reply.replyCode}`
 }
 
 /** How a message names an entry, or a namespace, behind a comma. */

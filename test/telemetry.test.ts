@@ -1,9 +1,9 @@
 import { ManualClock } from 'tidemark/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Events } from '../src/events.ts'
-import { CacheException, LoadTimeoutError, RedisConnectionError } from '../src/exceptions.ts'
+import { CacheException, LoadTimeoutError, RedisConnectionError, RedisReplyError } from '../src/exceptions.ts'
 import { Counters } from '../src/statistics.ts'
-import { Telemetry } from '../src/telemetry.ts'
+import { reporterOf, Telemetry } from '../src/telemetry.ts'
 
 let clock: ManualClock
 let logged: string[]
@@ -59,6 +59,22 @@ describe('a fault', () => {
     clock.advance('1s')
     telemetry.report(fault)
     expect(logged).toHaveLength(3)
+  })
+
+  test('is another one if Redis refuses for another reason', () => {
+    for (const code of ['NOREPLICAS', 'NOPERM', 'NOPERM']) {
+      telemetry.report(new RedisReplyError(`Redis at redis:6379 refused EVALSHA: ${code} no`, code))
+    }
+    expect(logged).toHaveLength(2)
+    expect(logged[1]).toContain('NOPERM')
+  })
+
+  test('is known to be of the cache that told it, also inside of another error', async () => {
+    const own = new RedisConnectionError('lost')
+    await expect(telemetry.watch(Promise.reject(own), { key: 'a', namespace: '' })).rejects.toBe(own)
+    expect(reporterOf(own)).toBe(telemetry)
+    expect(reporterOf(new RedisConnectionError('has run', { cause: own }))).toBe(telemetry)
+    expect(reporterOf(new RedisConnectionError('of nobody'))).toBeUndefined()
   })
 
   test('is logged on one line and in short, whatever a client made up as a key', () => {
@@ -190,31 +206,76 @@ describe('requests that failed with Redis', () => {
   const down = { state: 'down', redis: 'Redis at redis:6379', error } as const
   const up = { state: 'up', redis: down.redis, awayMs: 5000, delivered: 2, waiting: 0, anotherServer: false } as const
 
-  test('are news once while an outage lasts, each namespace and route, and again in the next one', () => {
+  const refused = (code: string): RedisReplyError => new RedisReplyError(`Redis at other:6379 refused: ${code}`, code)
+
+  test('are news once in ten minutes of an outage, each namespace and route, and again in the next one', () => {
     telemetry.connection(down)
-    expect(telemetry.isNews('undelivered', 'items')).toBe(true)
-    expect(telemetry.isNews('undelivered', 'users')).toBe(true)
-    expect(telemetry.isNews('failed', 'items')).toBe(true)
-    clock.advance('1h')
-    expect(telemetry.isNews('undelivered', 'items')).toBe(false)
+    expect(telemetry.newsOf('undelivered', 'items', error)).toBe('first')
+    expect(telemetry.newsOf('undelivered', 'users', error)).toBe('first')
+    expect(telemetry.newsOf('failed', 'items', error)).toBe('first')
+    clock.advance('599s')
+    expect(telemetry.newsOf('undelivered', 'items', error)).toBe('none')
+    clock.advance('1s')
+    expect(telemetry.newsOf('undelivered', 'items', error)).toBe('first')
+    telemetry.connection(up)
+    clock.advance('1s')
+    telemetry.connection(down)
+    clock.advance('1m')
     telemetry.connection(up)
     telemetry.connection(down)
-    expect(telemetry.isNews('undelivered', 'items')).toBe(true)
+    expect(telemetry.newsOf('undelivered', 'items', error)).toBe('first')
   })
 
   test('are news once a minute without an outage', () => {
-    expect(telemetry.isNews('undelivered', 'items')).toBe(true)
+    expect(telemetry.newsOf('undelivered', 'items', error)).toBe('first')
     clock.advance('59s')
-    expect(telemetry.isNews('undelivered', 'items')).toBe(false)
+    expect(telemetry.newsOf('undelivered', 'items', error)).toBe('none')
     clock.advance('1s')
-    expect(telemetry.isNews('undelivered', 'items')).toBe(true)
+    expect(telemetry.newsOf('undelivered', 'items', error)).toBe('first')
   })
 
-  test('are ten at most of a kind, so that many namespaces fill no log, and hide no route', () => {
+  test('are news at once if it is another fault', () => {
+    expect(telemetry.newsOf('failed', 'POST /x', error)).toBe('first')
+    expect(telemetry.newsOf('failed', 'POST /x', refused('NOREPLICAS'))).toBe('first')
+    expect(telemetry.newsOf('failed', 'POST /x', refused('NOPERM'))).toBe('first')
+    expect(telemetry.newsOf('failed', 'POST /x', refused('NOPERM'))).toBe('none')
+  })
+
+  test('are news once a minute if a server refuses while another one is away', () => {
     telemetry.connection(down)
-    const news = Array.from({ length: 1000 }, (_, index) => telemetry.isNews('undelivered', `tenant-${index}`))
-    expect(news.filter(Boolean)).toHaveLength(10)
-    expect(telemetry.isNews('failed', 'GET /items')).toBe(true)
+    expect(telemetry.newsOf('failed', 'POST /x', refused('NOPERM'))).toBe('first')
+    clock.advance('59s')
+    expect(telemetry.newsOf('failed', 'POST /x', refused('NOPERM'))).toBe('none')
+    clock.advance('1s')
+    expect(telemetry.newsOf('failed', 'POST /x', refused('NOPERM'))).toBe('first')
+  })
+
+  test('are ten at most of a kind, and one that says so: many namespaces fill no log, and hide no route or other fault', () => {
+    telemetry.connection(down)
+    const newsOfMany = (): string[] =>
+      Array.from({ length: 1000 }, (_, index) => telemetry.newsOf('undelivered', `tenant-${index}`, error))
+    const news = newsOfMany()
+    expect(news.slice(0, 12)).toEqual([...Array.from({ length: 10 }, () => 'first'), 'more', 'none'])
+    expect(news.filter((one) => one !== 'none')).toHaveLength(11)
+    expect(telemetry.newsOf('failed', 'GET /items', error)).toBe('first')
+    expect(telemetry.newsOf('undelivered', 'tenant-0', refused('NOPERM'))).toBe('first')
+    clock.advance('10m')
+    expect(newsOfMany()).toEqual(news)
+  })
+
+  test('are told no more often by a server that comes and goes', () => {
+    let told = 0
+    for (let flap = 0; flap < 10; flap++) {
+      telemetry.connection(down)
+      for (let i = 0; i < 14; i++) if (telemetry.newsOf('failed', `GET /${i}`, error) !== 'none') told++
+      clock.advance('2s')
+      telemetry.connection(up)
+      clock.advance('2s')
+    }
+    expect(told).toBe(11)
+    clock.advance('1m')
+    telemetry.connection(down)
+    expect(telemetry.newsOf('failed', 'GET /0', error)).toBe('first')
   })
 
   test('are counted in the line that ends the outage, each outage by itself', () => {

@@ -11,9 +11,10 @@ import {
   RedisReplyError,
 } from '../../exceptions.ts'
 import { isCache } from '../../option-checks.ts'
+import { reporterOf } from '../../telemetry.ts'
 import { isUnkeyedRead } from './narrowing.ts'
 import type { FastifyApplication } from './route-options.ts'
-import { OTHERS } from './undelivered.ts'
+import { withOthers } from './undelivered.ts'
 
 /**
  * Answers a `CacheException` that reached a route with 503, a `RateLimitError` with 429, and says nothing of what is
@@ -44,10 +45,12 @@ export function createCacheErrorHandler(application: FastifyApplication): void {
 function logFailure(request: FastifyRequest, error: CacheException, text: string): void {
   const isOfServer = error instanceof RedisConnectionError || error instanceof RedisReplyError
   const { cache } = request.server
-  if (!isOfServer || !isCache(cache)) return request.log.error(error, text)
-  if (cache.parts.telemetry.isNews('failed', `${request.method} ${request.routeOptions.url ?? ''}`))
-    return request.log.error(error, `${text}; ${OTHERS}`)
-  request.log.debug(error, text)
+  // A route may use another cache than the one of its application.
+  const telemetry = reporterOf(error) ?? (isCache(cache) ? cache.parts.telemetry : undefined)
+  if (!isOfServer || telemetry === undefined) return request.log.error(error, text)
+  const news = telemetry.newsOf('failed', `${request.method} ${request.routeOptions.url ?? ''}`, error)
+  if (news === 'none') return request.log.debug(error, text)
+  request.log.error(error, withOthers(text, news, 'routes'))
 }
 
 /** What the log and what the client is told: whoever looks for the fault should not look at Redis for a mistake in the code. */

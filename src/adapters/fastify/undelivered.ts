@@ -2,12 +2,16 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { CacheManager } from '../../cache-manager.ts'
 import { CacheException, CacheKeyError, describeError } from '../../exceptions.ts'
+import type { News } from '../../telemetry.ts'
 
 /** The namespaces of which a request's log has it already. */
 const told = new WeakMap<FastifyRequest, Set<string>>()
 
-/** What a line says of those that it stands for. */
-export const OTHERS = 'others like it are logged as debug'
+/** A line that says of those that it stands for, and of those that there are too many of, where they are logged. */
+export function withOthers(text: string, news: News, of: 'routes' | 'namespaces'): string {
+  const others = news === 'more' ? `there are more such ${of} than are told: the others` : 'others like it'
+  return `${text}; ${others} are logged as debug`
+}
 
 interface Undelivered {
   readonly namespace: string
@@ -17,7 +21,7 @@ interface Undelivered {
 
 /**
  * Logs it to the application, or, if that logs nothing, where the cache logs to: once for a namespace of a request, and
- * what is queued once for a namespace of an outage, the rest of it at the level `debug`.
+ * what is queued once for a namespace and fault in ten minutes of an outage, the rest of it at the level `debug`.
  */
 export function tellUndelivered(
   request: FastifyRequest,
@@ -30,14 +34,15 @@ export function tellUndelivered(
   namespaces.add(names.namespace)
   const isQueued = parts.connection !== undefined && err instanceof CacheException && !(err instanceof CacheKeyError)
   const text = textFor(names.namespace, isQueued)
-  const isNews = !isQueued || parts.telemetry.isNews('undelivered', names.namespace)
+  const news = isQueued ? parts.telemetry.newsOf('undelivered', names.namespace, err) : undefined
   if (!isSilent(request.log)) {
-    if (!isNews) return request.log.debug({ err, ...names }, text)
-    return request.log.error({ err, ...names }, isQueued ? `${text}; ${OTHERS}` : text)
+    if (news === 'none') return request.log.debug({ err, ...names }, text)
+    return request.log.error({ err, ...names }, news === undefined ? text : withOthers(text, news, 'namespaces'))
   }
-  if (!isNews) return
+  if (news === 'none') return
+  const more = news === 'more' ? '; there are more namespaces than are told' : ''
   parts.logError(
-    `tidemark: ${request.method} ${request.routeOptions.url ?? request.url}: ${text} (${describeError(err)})`,
+    `tidemark: ${request.method} ${request.routeOptions.url ?? request.url}: ${text} (${describeError(err)})${more}`,
   )
 }
 

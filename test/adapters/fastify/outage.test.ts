@@ -127,7 +127,10 @@ describe.each([
     const app = makeApp({
       logger: { level: 'debug', stream: { write: (line: string) => void lines.push(JSON.parse(line) as never) } },
     })
-    const cache = setupCache(app, { redis: { host: proxy.host, port: proxy.port, socketTimeout: `${DEADLINE_MS}ms` } })
+    const { host, port } = proxy
+    let aheadMs = 0
+    const clock = { now: () => Date.now() + aheadMs }
+    const cache = setupCache(app, { clock, redis: { host, port, socketTimeout: `${DEADLINE_MS}ms` } })
     createCacheErrorHandler(app)
     const told: unknown[] = []
     cache.on('error', (event) => void told.push(event))
@@ -157,7 +160,8 @@ describe.each([
     expect(ends()[0]).toMatch(
       new RegExp(`queued invalidations? (was|were) delivered; ${faults} calls had to do without it$`),
     )
-    // The next outage is told anew.
+    // The next outage is told anew, unless it is but a moment later.
+    aheadMs = 60_000
     proxy.refuse()
     proxy.cut()
     await app.inject({ method: 'POST', url: '/items' })
@@ -212,6 +216,45 @@ describe.each([
     const clear = await app.inject({ method: 'DELETE', url: '/cache/clear' })
     expect([clear.statusCode, clear.json()]).toEqual([503, { ok: false, queued: true }])
     expect((await get(app, '/cache/stats')).statusCode).toBe(200)
+  })
+})
+
+describe('what fails by another cache than that of the application, which is away', () => {
+  test('is told for each answer of its Redis, in the log of the route', async () => {
+    const errors: { msg: string; err: { message: string } }[] = []
+    const app = makeApp({
+      logger: { level: 'error', stream: { write: (line: string) => void errors.push(JSON.parse(line) as never) } },
+    })
+    const away = makeCache()
+    setupCache(app, away)
+    createCacheErrorHandler(app)
+    const server = await startRedis()
+    onTestFinished(() => server.stop())
+    const other = createCache({ redis: { url: server.url }, logger: silent })
+    onTestFinished(() => other.close())
+    app.post('/items', async () => String(await other.delete('a')))
+    for (let i = 0; i < 13; i++) app.post(`/own/${i}`, async () => String(await away.delete('a')))
+    await other.set('a', 1)
+    await away.ping()
+    proxy.refuse()
+    proxy.cut()
+    for (let i = 0; i < 13; i++) await app.inject({ method: 'POST', url: `/own/${i}` })
+    const texts = errors.splice(0).map(({ msg }) => msg)
+    const first = 'the cache is out of reach; others like it are logged as debug'
+    const last = 'the cache is out of reach; there are more such routes than are told: the others are logged as debug'
+    expect(texts).toEqual([...Array.from({ length: 10 }, () => first), last])
+    const write = async (): Promise<void> => {
+      for (let i = 0; i < 2; i++) expect((await app.inject({ method: 'POST', url: '/items' })).statusCode).toBe(503)
+    }
+    await server.call('CONFIG', 'SET', 'min-replicas-to-write', '1')
+    await write()
+    await server.call('CONFIG', 'SET', 'min-replicas-to-write', '0')
+    await server.call('ACL', 'SETUSER', 'default', '-eval', '-evalsha')
+    await write()
+    expect(errors.map(({ err }) => err.message)).toEqual([
+      expect.stringContaining('NOREPLICAS'),
+      expect.stringMatching(/permission/),
+    ])
   })
 })
 

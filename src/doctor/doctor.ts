@@ -6,7 +6,7 @@ import { assertCache } from '../option-checks.ts'
 import type { ClusterConnection } from '../stores/redis/cluster-connection.ts'
 import { RedisReplyError } from '../exceptions.ts'
 import { RedisConnection } from '../stores/redis/connection.ts'
-import { replyCodeOf } from '../stores/redis/reply-error.ts'
+import { NO_HANDSHAKE, replyCodeOf } from '../stores/redis/reply-error.ts'
 import {
   DUMP_REMEDY,
   examineClients,
@@ -130,15 +130,38 @@ function unanswered(error: Error): Finding {
   // Of a prefix that is new there: it cannot even be begun.
   if (code === 'MISCONF') return { check: 'persistence', level, found, remedy: DUMP_REMEDY }
   if (code === 'NOPERM') return { check: 'rights', level, found, remedy: 'allow PING (ACL +ping)' }
-  if (/\bTLS\b|certificate/.test(found)) return { check: 'reach', level, found, remedy: TLS_REMEDY }
-  const remedy = REFUSALS.has(code ?? '')
-    ? 'correct redis.username and redis.password, or redis.db; routes and getOrSet load meanwhile'
-    : 'start Redis, or correct redis.url and the network between; routes and getOrSet load meanwhile'
-  return { check: 'reach', level, found, remedy }
+  const remedy = REFUSALS.has(code ?? '') ? 'correct redis.username and redis.password, or redis.db' : remedyFor(error)
+  return { check: 'reach', level, found, remedy: `${remedy}; routes and getOrSet load meanwhile` }
 }
 
-const TLS_REMEDY =
-  'correct redis.ssl, or rediss:// and redis:// in redis.url (docs/redis.md, TLS), if Redis is there; routes and getOrSet load meanwhile'
+/** By what has happened: the names of servers and files in a message may say anything. */
+function remedyFor(error: Error): string {
+  const causes = causesOf(error)
+  if (causes.some(({ message }) => ENDED_UNANSWERED.test(message))) return `${START_REMEDY}; or ${TLS_REMEDY}`
+  const isOfTls = causes.some((one) => one.message.endsWith(NO_HANDSHAKE) || TLS_CODE.test(codeOf(one)))
+  return isOfTls ? TLS_REMEDY : START_REMEDY
+}
+
+/** An error and what brought it about, a few deep. */
+function causesOf(error: Error): Error[] {
+  const causes = [error]
+  for (let { cause } = error; cause instanceof Error && causes.length < 5; { cause } = cause) causes.push(cause)
+  return causes
+}
+
+function codeOf(error: Error): string {
+  return 'code' in error ? String(error.code) : ''
+}
+
+/** What a proxy without a server behind it does as well as a port that wants TLS. */
+const ENDED_UNANSWERED = /ended it without an answer; if this port wants TLS, use rediss:\/\/ or redis\.ssl\)$/
+
+/** Codes of Node and of OpenSSL: an answer that is no TLS, and a certificate that is not accepted. */
+const TLS_CODE =
+  /^(EPROTO|ERR_(SSL|TLS|OSSL)_.*|.*CERT.*|.*_CRL.*|UNABLE_TO_VERIFY_LEAF_SIGNATURE|HOSTNAME_MISMATCH|INVALID_(CA|PURPOSE)|PATH_LENGTH_EXCEEDED)$/
+
+const START_REMEDY = 'start Redis, or correct redis.url and the network between'
+const TLS_REMEDY = 'correct redis.ssl, or rediss:// and redis:// in redis.url (docs/redis.md, TLS), if Redis is there'
 
 const BUSY_REMEDY =
   'end the script that runs (SCRIPT KILL, FUNCTION KILL), and keep it short: nobody is served meanwhile'

@@ -1,4 +1,6 @@
 /** What the doctor finds on real servers that are set up in one way or another. */
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
 import { Redis } from 'ioredis'
 import { createCache, doctor, type ApplicationConfig, type CacheManager, type Finding } from 'tidemark'
 import { startFaultProxy } from 'tidemark/testing'
@@ -244,6 +246,43 @@ test('a plain port that was taken for one with TLS is no reason to start Redis',
     },
   })
 })
+
+test('a certificate that nobody vouches for is no reason to start Redis either', async () => {
+  const secured = await startRedis({ tls: true })
+  try {
+    const { host, port } = secured
+    const { reach } = await examine({ redis: { host, port, ssl: true, socketTimeout: '2s' } })
+    expect(reach?.found).toContain('self-signed certificate')
+    expect(reach?.remedy).toMatch(/^correct redis\.ssl/)
+    const plain = await examine({ redis: { host, port, socketTimeout: '2s' } })
+    expect(plain['reach']?.found).toContain('without an answer')
+    expect(plain['reach']?.remedy).toMatch(/^start Redis.*; or correct redis\.ssl/)
+  } finally {
+    await secured.stop()
+  }
+})
+
+test('nor is an answer that is no TLS', async () => {
+  const stranger = createServer((socket) => socket.on('error', () => {}).once('data', () => socket.end('hello\r\n')))
+  await once(stranger.listen(0, '127.0.0.1'), 'listening')
+  try {
+    const { port } = stranger.address() as AddressInfo
+    const { reach } = await examine({ redis: { host: '127.0.0.1', port, ssl: true, socketTimeout: '2s' } })
+    expect(reach?.found).toContain('does not speak TLS')
+    expect(reach?.remedy).toMatch(/^correct redis\.ssl/)
+  } finally {
+    stranger.close()
+  }
+})
+
+test.each([{ host: 'certificate-store.localhost', port: 1 }, { path: '/nowhere/TLS/certificate/redis.sock' }])(
+  'what a server is called says nothing of TLS: %o',
+  async (redis) => {
+    const { reach } = await examine({ redis: { ...redis, socketTimeout: '500ms' } })
+    expect(reach?.found).toMatch(/certificate/)
+    expect(reach?.remedy).toMatch(/^start Redis, or correct redis\.url and the network between; routes/)
+  },
+)
 
 test('a user who may not PING lacks a right, not a server', async () => {
   await server.call('ACL', 'SETUSER', 'mute', 'on', '>secret', '~*', '&*', '+@all', '-ping')

@@ -63,15 +63,15 @@ export function cached<Key extends KeyFunction = KeyFunction, Tags extends Names
         settings,
       )
     }
-    if (key === undefined) keyedByArguments.add(wrapped)
+    if (key === undefined || isKeyedByArguments(subject.fn)) keyedByArguments.add(wrapped)
     return wrapped
   })
 }
 
-/** Functions whose calls are told apart by their arguments. */
+/** Functions whose calls, or those that they lead to, are told apart by their arguments. */
 const keyedByArguments = new WeakSet()
 
-/** True for what `cached` made of a function without a `key`. */
+/** True for what `cached` made of a function without a `key`, also if that is wrapped once more. */
 export function isKeyedByArguments(fn: unknown): boolean {
   return typeof fn === 'function' && keyedByArguments.has(fn)
 }
@@ -111,6 +111,7 @@ export function cacheBusting<Keys extends NamesFunction = NamesFunction, Tags ex
       for (const outcome of outcomes) if (outcome.status === 'rejected') throw undelivered(outcome.reason, subject)
       return result
     }
+    if (isKeyedByArguments(subject.fn)) keyedByArguments.add(wrapped)
     return wrapped
   })
 }

@@ -79,8 +79,12 @@ describe('what wraps functions, on a route', () => {
     expect(() => app.get('/items', functions.cached(cache)(handler))).toThrow(
       `handler: expected one that is not wrapped, and ${OF_ROUTES.slice('expected '.length)}, got one wrapped by cached of`,
     )
+    for (const again of [functions.cacheBusting(cache, { keys: 'a' }), functions.cached(cache, { key: 'again' })]) {
+      expect(() => app.get('/items', again(functions.cached(cache)(handler)))).toThrow('without a key')
+    }
     app.get('/named', functions.cached(cache, { key: 'named' })(handler))
-    expect((await get(app, '/named')).body).toBe('hello')
+    app.get('/busting', functions.cacheBusting(cache, { keys: 'a' })(handler))
+    for (const url of ['/named', '/busting']) expect((await get(app, url)).body).toBe('hello')
   })
 })
 

@@ -173,6 +173,9 @@ describe.each([
     const cache = makeCache({}, { info: () => {}, warn: () => {}, error: (message) => void errors.push(message) })
     const app = makeCachedApp(cache)
     app.put('/items/:id', cacheBusting(cache, { keys: ['a'], namespace: 'items' }), () => 'changed')
+    for (let i = 0; i < 13; i++) {
+      app.put(`/other/${i}`, cacheBusting(cache, { keys: ['a'], namespace: `n${i}` }), () => 'changed')
+    }
     await cache.ping()
     fail()
     for (const id of [1, 2]) await app.inject({ method: 'PUT', url: `/items/${id}` })
@@ -181,6 +184,9 @@ describe.each([
         /^tidemark: PUT \/items\/:id: what this request changed in namespace "items" may still be served/,
       ),
     ])
+    for (let i = 0; i < 13; i++) await app.inject({ method: 'PUT', url: `/other/${i}` })
+    expect(errors).toHaveLength(11)
+    expect(errors.filter((line) => line.endsWith('; there are more namespaces than are told'))).toEqual([errors[10]])
   })
 
   test('with onError: throw both fail, and createCacheErrorHandler says 503 and no more', async () => {
@@ -232,7 +238,10 @@ describe('what fails by another cache than that of the application, which is awa
     onTestFinished(() => server.stop())
     const other = createCache({ redis: { url: server.url }, logger: silent })
     onTestFinished(() => other.close())
+    const third = createCache({ redis: { host: '127.0.0.1', port: 1 }, logger: silent })
+    onTestFinished(() => third.close())
     app.post('/items', async () => String(await other.delete('a')))
+    app.post('/third', async () => String(await third.delete('a')))
     for (let i = 0; i < 13; i++) app.post(`/own/${i}`, async () => String(await away.delete('a')))
     await other.set('a', 1)
     await away.ping()
@@ -255,6 +264,10 @@ describe('what fails by another cache than that of the application, which is awa
       expect.stringContaining('NOREPLICAS'),
       expect.stringMatching(/permission/),
     ])
+    // Of a cache that is away as well, whatever the other one has told.
+    errors.length = 0
+    for (let i = 0; i < 2; i++) await app.inject({ method: 'POST', url: '/third' })
+    expect(errors.map(({ msg }) => msg)).toEqual([first])
   })
 })
 

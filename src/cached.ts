@@ -63,17 +63,16 @@ export function cached<Key extends KeyFunction = KeyFunction, Tags extends Names
         settings,
       )
     }
-    if (key === undefined || isKeyedByArguments(subject.fn)) keyedByArguments.add(wrapped)
+    wrappers.add(wrapped)
     return wrapped
   })
 }
 
-/** Functions whose calls, or those that they lead to, are told apart by their arguments. */
-const keyedByArguments = new WeakSet()
+const wrappers = new WeakSet()
 
-/** True for what `cached` made of a function without a `key`, also if that is wrapped once more. */
-export function isKeyedByArguments(fn: unknown): boolean {
-  return typeof fn === 'function' && keyedByArguments.has(fn)
+/** True for what `cached` has made of a function, also if that is wrapped once more. */
+export function isCachedFunction(fn: unknown): boolean {
+  return typeof fn === 'function' && wrappers.has(fn)
 }
 
 /** At least one of these names is there. */
@@ -111,7 +110,7 @@ export function cacheBusting<Keys extends NamesFunction = NamesFunction, Tags ex
       for (const outcome of outcomes) if (outcome.status === 'rejected') throw undelivered(outcome.reason, subject)
       return result
     }
-    if (isKeyedByArguments(subject.fn)) keyedByArguments.add(wrapped)
+    if (isCachedFunction(subject.fn)) wrappers.add(wrapped)
     return wrapped
   })
 }

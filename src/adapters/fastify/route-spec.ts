@@ -1,7 +1,7 @@
 /** `cached` and `cacheBusting` for routes: options that stand where a decorator would, under a key of their own. */
 import type { CacheManager } from '../../cache-manager.ts'
 import type { FastifyRequest, RouteGenericInterface, RouteOptions } from 'fastify'
-import { isKeyedByArguments } from '../../cached.ts'
+import { isCachedFunction } from '../../cached.ts'
 import { decoratorLabel } from '../../decorator.ts'
 import { CacheConfigurationError, describe, type ConfigurationFault } from '../../exceptions.ts'
 import { assertCache, isCache } from '../../option-checks.ts'
@@ -82,12 +82,12 @@ function takenForFunctions(route: RouteOptions): ConfigurationFault[] {
     const label = [value].flat().map(decoratorLabel).find(Boolean)
     return label === undefined ? [] : [{ path, expected: ofRoutes(label), got: ofFunctions(label) }]
   })
-  if (isKeyedByArguments(route.handler)) {
-    // Its key would be made of the request, which is an error each time.
+  if (isCachedFunction(route.handler)) {
+    // Of all who wait for one load only the first one's reply is the handler's, and what it sets of it is not kept.
     faults.push({
       path: 'handler',
       expected: `one that is not wrapped, and ${ofRoutes('cached')}`,
-      got: `one wrapped by ${ofFunctions('cached')}, without a key`,
+      got: `one wrapped by ${ofFunctions('cached')}`,
     })
   }
   return faults

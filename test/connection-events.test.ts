@@ -1,5 +1,6 @@
 /** An outage is told when it begins and when it ends: one event and one line each. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   createCache,
   RedisConnectionError,
@@ -51,7 +52,13 @@ function cutOff(): void {
 }
 
 const states = (): string[] => changes.map(({ state }) => state)
+const ofOutages = (count: number): string[] => Array.from({ length: count }, () => ['down', 'up']).flat()
 const soon = { timeout: 5000 }
+
+/** In good order, as `timeout` does. */
+const endAll = (): Promise<unknown> => server.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+/** Only a connection that has lasted a second can be one that nobody misses. */
+const untilStable = (): Promise<void> => sleep(1100)
 
 test('Redis that is lost, and back with the invalidations that waited for it', async () => {
   start()
@@ -178,8 +185,9 @@ describe('an idle connection that the server ends (`timeout`)', () => {
   test('and that cannot be made anew is an outage from its end on, without a command', async () => {
     start()
     await cache.set('a', 1)
+    await untilStable()
     proxy.refuse()
-    await server.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await endAll()
     await expect.poll(states, soon).toEqual(['down'])
     expect(lines).toEqual([expect.stringMatching(/was lost: the server closed the connection/)])
     await proxy.accept()
@@ -192,13 +200,51 @@ describe('an idle connection that the server ends (`timeout`)', () => {
   test('and that nobody answers again is one as soon as the attempt is given up', async () => {
     start({ host: proxy.host, port: proxy.port, socketConnectTimeout: '400ms' })
     await cache.set('a', 1)
+    // Also of the end.
     proxy.delay(2000)
-    await server.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await endAll()
     await expect.poll(states, soon).toEqual(['down'])
     expect(lines).toEqual([expect.stringMatching(/was lost: the server closed the connection/)])
     proxy.delay(0)
     await expect.poll(states, soon).toEqual(['down', 'up'])
     expect(changes[1]).toMatchObject({ awayMs: expect.toSatisfy((ms: number) => ms >= 399) })
+  })
+
+  /** While their answers are held back, so that two are in flight when the end comes. */
+  const endWithTwoInFlight = async (): Promise<void> => {
+    proxy.stall()
+    const asked = Promise.allSettled(['a', 'b'].map((key) => cache.delete(key)))
+    await endAll()
+    proxy.resume()
+    expect((await asked).map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+  }
+
+  describe.each(['ioredis', 'iovalkey', 'node-redis'] as const)('with invalidations in flight, %s', (kind) => {
+    test('is an outage each time, whatever the client sends again', { timeout: 20_000 }, async () => {
+      start({ client: connections.client(kind, proxy) as unknown as RedisClient })
+      await cache.set('a', 1)
+      for (const outages of [1, 2, 3]) {
+        await untilStable()
+        await endWithTwoInFlight()
+        await expect.poll(states, soon).toEqual(ofOutages(outages))
+        expect(lines.at(-1)).toMatch(/; 2 queued invalidations were delivered/)
+      }
+    })
+
+    test('is an outage after silences too', { timeout: 20_000 }, async () => {
+      start({ client: connections.client(kind, proxy) as unknown as RedisClient, socketTimeout: '200ms' })
+      await cache.set('a', 1)
+      for (const outages of [1, 2]) {
+        proxy.stall()
+        await expect(cache.get('a')).rejects.toThrow(/did not answer/)
+        proxy.resume()
+        await expect.poll(states, soon).toEqual(ofOutages(outages))
+      }
+      await untilStable()
+      await endWithTwoInFlight()
+      await expect.poll(states, soon).toEqual(ofOutages(3))
+      expect(lines.at(-1)).toMatch(/; 2 queued invalidations were delivered/)
+    })
   })
 
   test('with a command unanswered is an outage', async () => {

@@ -38,6 +38,16 @@ export class InFlight {
     this.#options = options
   }
 
+  /** When the first came in that is not settled yet, in milliseconds of `performance.now()`; without one, now. */
+  get since(): number {
+    return this.#first === undefined ? performance.now() : this.sinceOf(this.#first)
+  }
+
+  /** When it came in. */
+  sinceOf({ dueAt }: Pending): number {
+    return dueAt - this.#options.timeoutMs
+  }
+
   add(command: Pick<Pending, 'args' | 'resolve' | 'reject'>): Pending {
     const { timeoutMs } = this.#options
     this.lastAddedAt = performance.now()

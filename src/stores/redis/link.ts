@@ -80,8 +80,9 @@ export class Link implements PortListener {
   /** What the watcher was told last and is not over; an outage that began with a clean end is told as that. */
   #loss: { error: RedisConnectionError; since: number; isEnd: boolean } | undefined
   #answers = 0
-  /** Commands that went out: as many as there are answers, when none of this connection is missing. */
+  /** Commands are numbered as they go out, and answered in that order: those up to `#answered` owe nothing any more. */
   #written = 0
+  #answered = 0
   readonly #commands: InFlight
   readonly #healthCheck: HealthCheck
   #nextProbe: NodeJS.Timeout | undefined
@@ -168,12 +169,13 @@ export class Link implements PortListener {
     const cause = withoutArguments(error)
     const wasUp = this.#state === 'up'
     // A server ends what has been idle for long (`timeout`): no outage, unless it cannot be made anew.
-    const isEnd = wasUp && isCleanEnd && this.#written <= this.#answers
+    const isEnd = wasUp && isCleanEnd && this.#written === this.#answered
     this.#cause = cause
     this.#state = wasUp && this.#options.onLost === undefined ? 'trying' : 'down'
     this.#tellDown(wasUp ? lost(this.#options.name, cause) : this.#unreachable(), undefined, isEnd)
     this.#rejectWritten(error)
-    this.#written = this.#answers
+    // A user's ioredis client may send them again: what they are answered then says nothing of later ones.
+    this.#answered = this.#written
     if (this.#state === 'down') this.#rejectAll()
     this.#options.onLost?.()
   }
@@ -209,23 +211,13 @@ export class Link implements PortListener {
     await this.#commands.drained(graceMs)
     this.#rejectAll()
     this.#commands.stop()
-    await this.port.close(this.#written > this.#answers)
+    await this.port.close(this.#written > this.#answered)
   }
 
-  #tellDown(error: RedisConnectionError, since: number = this.#waitingSince(), isEnd = false): void {
+  #tellDown(error: RedisConnectionError, since: number = this.#commands.since, isEnd = false): void {
     if (this.#loss?.isEnd === false) return
     this.#loss = { error, since, ...this.#loss, isEnd }
     this.#options.watcher?.onDown(this.#loss.error, this.#loss.since, isEnd)
-  }
-
-  /** When the first command came in that is not answered yet; without one, now. */
-  #waitingSince(): number {
-    const [first] = this.#commands.unsettled()
-    return first === undefined ? performance.now() : this.#sinceOf(first)
-  }
-
-  #sinceOf({ dueAt }: Pending): number {
-    return dueAt - this.#options.commandTimeoutMs
   }
 
   /** The server has taken the greeting, or there is none to say. */
@@ -245,21 +237,22 @@ export class Link implements PortListener {
 
   #write(pending: Pending): void {
     pending.answersBefore = this.#answers
-    this.#written++
+    const number = ++this.#written
     this.port.send(pending.args).then(
       (reply) => {
-        this.#onAnswer()
+        this.#onAnswer(number)
         if (!pending.isSettled) this.#commands.settle(pending).resolve(reply)
       },
       (error: unknown) => {
         const exception = toException(error as Error, nameOf(pending.args), this.#options.name)
-        if (!(exception instanceof RedisConnectionError)) this.#onAnswer()
+        if (!(exception instanceof RedisConnectionError)) this.#onAnswer(number)
         else if (!isUnserved(error as Error)) this.#onBroken(error as Error)
+        else this.#answered = Math.max(this.#answered, number)
         const isLeft = isUnserved(error as Error) && (this.#state === 'up' || this.#state === 'greeting')
         const settled = pending.isSettled ? undefined : this.#commands.settle(pending)
         // The user's client has a shorter deadline than ours, and silence is silence.
         if (isGivenUp(error as Error) && pending.answersBefore === this.#answers)
-          this.#onSilence(exception as RedisConnectionError, this.#sinceOf(pending))
+          this.#onSilence(exception as RedisConnectionError, this.#commands.sinceOf(pending))
         // The others are told where they are, this one what it was answered.
         if (isLeft) this.leave(error as Error)
         settled?.reject(exception)
@@ -275,8 +268,9 @@ export class Link implements PortListener {
     this.port.drop(error)
   }
 
-  #onAnswer(): void {
+  #onAnswer(number: number): void {
     this.#answers++
+    this.#answered = Math.max(this.#answered, number)
     // Late, but an answer: the server of a user's client is not silent any more.
     if (this.#state === 'down' && this.port.isReady()) this.onUp()
   }
@@ -286,7 +280,7 @@ export class Link implements PortListener {
     const isSilence = ({ answersBefore }: Pending): boolean =>
       answersBefore === undefined ? this.#state !== 'greeting' : answersBefore === this.#answers
     const silent = late.find(isSilence)
-    if (silent !== undefined) this.#onSilence(this.#late(silent), this.#sinceOf(silent))
+    if (silent !== undefined) this.#onSilence(this.#late(silent), this.#commands.sinceOf(silent))
     for (const pending of late) pending.reject(this.#late(pending))
   }
 
@@ -310,11 +304,12 @@ export class Link implements PortListener {
   #probe(): void {
     clearTimeout(this.#nextProbe)
     if (this.#state !== 'down' || !this.port.isReady()) return
+    const number = ++this.#written
     this.port.send(['PING']).then(
-      () => this.#onAnswer(),
+      () => this.#onAnswer(number),
       (error: unknown) => {
         // Busy, or with a full disk: not silent any more.
-        if (replyCodeOf(error as Error) !== undefined) return this.#onAnswer()
+        if (replyCodeOf(error as Error) !== undefined) return this.#onAnswer(number)
         if (this.#state !== 'down') return
         this.#nextProbe = setTimeout(() => this.#probe(), jittered(this.#options.commandTimeoutMs)).unref()
       },

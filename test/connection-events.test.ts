@@ -189,7 +189,8 @@ describe('an idle connection that the server ends (`timeout`)', () => {
     proxy.refuse()
     await endAll()
     await expect.poll(states, soon).toEqual(['down'])
-    expect(lines).toEqual([expect.stringMatching(/was lost: the server closed the connection/)])
+    // Why it is away, not how that began.
+    expect(lines).toEqual([expect.stringMatching(/cannot be reached: /)])
     await proxy.accept()
     await expect.poll(states, soon).toEqual(['down', 'up'])
     expect(lines).toHaveLength(2)
@@ -204,10 +205,25 @@ describe('an idle connection that the server ends (`timeout`)', () => {
     proxy.delay(2000)
     await endAll()
     await expect.poll(states, soon).toEqual(['down'])
-    expect(lines).toEqual([expect.stringMatching(/was lost: the server closed the connection/)])
+    expect(lines).toEqual([expect.stringMatching(/cannot be reached: no connection within 400 ms/)])
     proxy.delay(0)
     await expect.poll(states, soon).toEqual(['down', 'up'])
     expect(changes[1]).toMatchObject({ awayMs: expect.toSatisfy((ms: number) => ms >= 399) })
+  })
+
+  test('because it does not want us any more is an outage that says so', async () => {
+    start()
+    await cache.set('a', 1)
+    await untilStable()
+    await server.call('CONFIG', 'SET', 'requirepass', 'secret')
+    try {
+      await endAll()
+      await expect.poll(states, soon).toEqual(['down'])
+      expect(lines).toEqual([expect.stringMatching(/refused the connection: NOAUTH/)])
+    } finally {
+      await server.call('CONFIG', 'SET', 'requirepass', '')
+    }
+    await expect.poll(states, soon).toEqual(['down', 'up'])
   })
 
   /** While their answers are held back, so that two are in flight when the end comes. */

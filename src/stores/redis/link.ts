@@ -77,7 +77,7 @@ export class Link implements PortListener {
   #cause: Error | undefined
   /** It was silent, and has not yet shown that it is not any more. */
   #isInDoubt = false
-  /** What the watcher was told last and is not over; an outage that began with a clean end is told as that. */
+  /** What the watcher was told last and is not over; what began with a clean end is an outage since then. */
   #loss: { error: RedisConnectionError; since: number; isEnd: boolean } | undefined
   #answers = 0
   /** Commands are numbered as they go out, and answered in that order: those up to `#answered` owe nothing any more. */
@@ -216,8 +216,8 @@ export class Link implements PortListener {
 
   #tellDown(error: RedisConnectionError, since: number = this.#commands.since, isEnd = false): void {
     if (this.#loss?.isEnd === false) return
-    this.#loss = { error, since, ...this.#loss, isEnd }
-    this.#options.watcher?.onDown(this.#loss.error, this.#loss.since, isEnd)
+    this.#loss = { error, since: this.#loss?.since ?? since, isEnd }
+    this.#options.watcher?.onDown(error, this.#loss.since, isEnd)
   }
 
   /** The server has taken the greeting, or there is none to say. */

@@ -11,7 +11,7 @@ import {
   type RedisConfig,
 } from 'tidemark'
 import { startFaultProxy, type FaultProxy } from 'tidemark/testing'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Outages } from '../src/stores/redis/outages.ts'
 import type { Undelivered } from '../src/stores/redis/undelivered.ts'
 import { Connections, KINDS } from './helpers/connections.ts'
@@ -141,7 +141,7 @@ describe('an idle connection that the server ends (`timeout`)', () => {
   let strict: RedisServer
 
   beforeAll(async () => {
-    strict = await startRedis({ args: ['--timeout', '1'] })
+    strict = await startRedis({ args: ['--timeout', '2'] })
   })
   afterEach(() => connections.closeAll())
   afterAll(() => strict.stop())
@@ -224,6 +224,20 @@ describe('an idle connection that the server ends (`timeout`)', () => {
       await server.call('CONFIG', 'SET', 'requirepass', '')
     }
     await expect.poll(states, soon).toEqual(['down', 'up'])
+  })
+
+  test.each(KINDS)('soon after it was made is an outage, since callers wait for the next one: %s', async (kind) => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    try {
+      start(kind === 'own' ? undefined : { client: connections.client(kind, proxy) as unknown as RedisClient })
+      lines.length = 0
+      await cache.set('a', 1)
+      await endAll()
+      await expect.poll(states, soon).toEqual(['down', 'up'])
+      expect(lines[0]).toMatch(/was lost: /)
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   /** While their answers are held back, so that two are in flight when the end comes. */

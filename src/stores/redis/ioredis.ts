@@ -11,14 +11,13 @@ import type { Argument, PortListener, RedisPort, Reply, ServerOptions, Subscribe
 import { listenTo } from './client-events.ts'
 import { jittered } from '../../jitter.ts'
 import { BEHAVIOUR, serverOptions } from './ioredis-options.ts'
+import { STABLE_MS } from './link.ts'
 import { isReadable, NO_HANDSHAKE, unanswered } from './reply-error.ts'
 import { reset } from './reset.ts'
 
 const RETRY_FIRST_MS = 50
 /** Whoever waits for the next attempt does so for no longer: hits are back soon after Redis is. */
 const RETRY_MAX_MS = 1000
-/** A connection that lasted so long is lost by accident; one that did not is tried again with a delay. */
-const STABLE_MS = 1000
 /** By the other side, to whoever reads and to whoever writes. */
 const ENDED: ReadonlySet<string | undefined> = new Set(['ECONNRESET', 'EPIPE'])
 

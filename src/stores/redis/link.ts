@@ -68,6 +68,9 @@ export interface LinkWatcher {
 const GREET_AGAIN_FIRST_MS = 50
 const GREET_AGAIN_LAST_MS = 2000
 
+/** A connection that lasted so long is lost by accident; one that did not is tried again with a delay, and callers wait. */
+export const STABLE_MS = 1000
+
 const ONE_OF_MANY = 'it is a node of a Redis Cluster: name its nodes in redis.cluster'
 
 export class Link implements PortListener {
@@ -83,6 +86,7 @@ export class Link implements PortListener {
   /** Commands are numbered as they go out, and answered in that order: those up to `#answered` owe nothing any more. */
   #written = 0
   #answered = 0
+  #upSince = Infinity
   readonly #commands: InFlight
   readonly #healthCheck: HealthCheck
   #nextProbe: NodeJS.Timeout | undefined
@@ -169,7 +173,8 @@ export class Link implements PortListener {
     const cause = withoutArguments(error)
     const wasUp = this.#state === 'up'
     // A server ends what has been idle for long (`timeout`): no outage, unless it cannot be made anew.
-    const isEnd = wasUp && isCleanEnd && this.#written === this.#answered
+    const isStable = wasUp && performance.now() - this.#upSince > STABLE_MS
+    const isEnd = isStable && isCleanEnd && this.#written === this.#answered
     this.#cause = cause
     this.#state = wasUp && this.#options.onLost === undefined ? 'trying' : 'down'
     this.#tellDown(wasUp ? lost(this.#options.name, cause) : this.#unreachable(), undefined, isEnd)
@@ -227,6 +232,7 @@ export class Link implements PortListener {
     this.#cause = undefined
     this.#isInDoubt = false
     this.#refusals = 0
+    this.#upSince = performance.now()
     for (const pending of this.#commands.unsettled()) {
       if (pending.answersBefore === undefined) this.#write(pending)
     }

@@ -58,7 +58,8 @@ function valueOf({ target, ratio, cpuRatio, cpuMicros, micros, blockMs, p99Ms },
   if (target.text.includes('of CPU')) return `${number(cpuMicros.median)} µs`
   if (target.text.includes('limit +')) return `${number(micros.median)} µs`
   if (ratio === undefined) return ''
-  const late = p99Ms === undefined || limitP99Ms === undefined ? '' : `, p99 x ${(p99Ms.median / limitP99Ms).toFixed(1)}`
+  const late =
+    p99Ms === undefined || limitP99Ms === undefined ? '' : `, p99 x ${(p99Ms.median / limitP99Ms).toFixed(1)}`
   return `${ratio.median.toFixed(2)} (CPU ${cpuRatio.median.toFixed(2)}${late})`
 }
 

@@ -11,6 +11,7 @@ import {
   CHANNEL,
   HOLDS,
   isBrief,
+  META,
   OLD_HEADER,
   STAMPS,
   trialCalls,
@@ -93,7 +94,10 @@ class Twins {
     ])
     ;[this.#now, this.#later] = timesOf(before, after) ?? [now, now]
     const model = await settled(() => this.#model.execute(this.#sender, ['EVAL', lua, ...rest]))
-    return [comparable(real, script), comparable(model === 'run0' ? run : model, script)]
+    return [
+      comparable(real, script),
+      comparable(Array.isArray(model) && model[0] === 'run0' ? [run, ...model.slice(1)] : model, script),
+    ]
   }
 
   /** All keys of both, in one form. */
@@ -178,6 +182,13 @@ function inOneForm<T>(key: string, value: T, now: number): unknown {
   if (key === WATERMARK && typeof value === 'string') {
     return value.replace(HELD_UNTIL, (until) => ` ${coarse((Number(until) - now) / 1000)}`)
   }
+  if (key === META && Array.isArray(value)) {
+    // When callers from elsewhere were dealt with: by the clock of each.
+    return value.map(([field, text]: [string, string]) => [
+      field,
+      field === 'from' ? text.replaceAll(/ \d+/g, ' AT') : text,
+    ])
+  }
   if (key !== HOLDS || !Array.isArray(value)) return value
   return value.map(([name, until]: [string, number]) => [name, coarse((until - now) / 1000)])
 }
@@ -186,7 +197,7 @@ async function dump(key: string, now: number): Promise<unknown> {
   const type = await redis.type(key)
   const pttl = coarse(await redis.pttl(key))
   if (type === 'string') return [key, inOneForm(key, (await redis.getBuffer(key))!.toString('latin1'), now), pttl]
-  if (type === 'hash') return [key, Object.entries(await redis.hgetall(key)), pttl]
+  if (type === 'hash') return [key, inOneForm(key, Object.entries(await redis.hgetall(key)), now), pttl]
   const members = await redis.zrangeBuffer(key, '0', '-1', 'WITHSCORES')
   const pairs = members.flatMap((member, i) => {
     return i % 2 === 0 ? [[member.toString('latin1'), Number(members[i + 1]!.toString())]] : []

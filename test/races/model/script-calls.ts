@@ -18,7 +18,7 @@ const ROOT = 'trial:{#0}'
 const META_KEYS = ['w', 't', 'x'].map((name) => ROOT + name)
 export const STAMPS = `${ROOT}t`
 export const HOLDS = `${ROOT}h`
-const META = `${ROOT}m`
+export const META = `${ROOT}m`
 
 export const CHANNEL = `${ROOT}x`
 export const WATERMARK = `${ROOT}w`
@@ -132,7 +132,11 @@ const invalidate = script(
     )
     .map(([stampsMs, soft, holdMs, names]) => [stampsMs, soft, holdMs, ...names]),
 )
-const greet = script('GREET', fc.constant(keysOf('m', 'h')), fc.tuple(flag))
+const greet = script(
+  'GREET',
+  fc.constant(keysOf('m', 'h')),
+  fc.tuple(flag, fc.constant('1'), fc.constantFrom('', ...EPOCHS), fc.constantFrom('', '60000')),
+)
 const sync = script(
   'SYNC',
   fc.constant(keysOf()),

@@ -249,16 +249,26 @@ function greet(call: Call): ModelReply {
   // No model of a server is a replica, or refuses INFO.
   const time = call.now()
   peek(() => forgetHolds(keyspace, holds, time))
+  // Nor has any another number of shards.
+  if (peek(() => keyspace.hget(meta, 'shards')) === undefined) peek(() => keyspace.hset(meta, 'shards', args[2]!))
   if (args[1] !== '1') return 0
 
-  if (peek(() => keyspace.hget(meta, 'run')) === run) return run
+  const [before, agoMs] = args.slice(3) as [string, string]
+  const noted = peek(() => keyspace.hget(meta, 'from')) ?? ''
+  const isDealtWith = (): boolean => {
+    if (before === '' || before === /^\S+/.exec(peekText(call, w) ?? '')?.[0]) return true
+    const since = new RegExp(`${before} (\\d+)`).exec(noted)?.[1]
+    return since !== undefined && (agoMs === '' || Number(since) >= time - Number(agoMs) * 1000)
+  }
+  if (peek(() => keyspace.hget(meta, 'run')) === run && isDealtWith()) return [run, watermark(call).epoch]
   keyspace.delete(w)
   if (peek(() => keyspace.hset(meta, 'run', run)) === undefined) {
     keyspace.delete(meta)
     keyspace.hset(meta, 'run', run)
+    keyspace.hset(meta, 'shards', args[2]!)
   }
-  watermark(call)
-  return run
+  if (before !== '') keyspace.hset(meta, 'from', `${before} ${time} ${noted}`.slice(0, 512))
+  return [run, watermark(call).epoch]
 }
 
 function sync(call: Call): ModelReply {

@@ -280,14 +280,14 @@ local before, at = ARGV[4], now()
 local noted = peek('HGET', KEYS[4], 'from') or ''
 local function isDealtWith()
   if before == '' or before == string.match(peek('GET', W) or '', '^%S+') then return true end
-  local _, found = string.find(noted, before .. ' ', 1, true)
+  local _, found = string.find(noted, before .. ':', 1, true)
   local since = found and tonumber(string.match(noted, '^%d+', found + 1))
   return since and since >= at - (tonumber(ARGV[5]) or math.huge) * 1000
 end
 if peek('HGET', KEYS[4], 'run') == run and isDealtWith() then
-  -- who has no room for one goes without
+  -- who cannot write has none; the name in its place is nobody's epoch, and so never taken for one that is known
   local isThere, epoch = pcall(watermark)
-  return { run, isThere and epoch or '' }
+  return { run, isThere and epoch or run }
 end
 
 -- nor is it known whether an unknown one (FLUSHALL forgot it) is the same. First of all nothing is valid any more:
@@ -299,7 +299,7 @@ if type(redis.pcall('HSET', KEYS[4], 'run', run)) == 'table' then
   redis.pcall('HSET', KEYS[4], 'shards', ARGV[3])
 end
 if before ~= '' then
-  redis.pcall('HSET', KEYS[4], 'from', string.sub(before .. ' ' .. text(at) .. ' ' .. noted, 1, 512))
+  redis.pcall('HSET', KEYS[4], 'from', string.sub(before .. ':' .. text(at) .. ' ' .. noted, 1, 512))
 end
 return { run, (watermark()) }
 `)

@@ -186,7 +186,7 @@ function inOneForm<T>(key: string, value: T, now: number): unknown {
     // When callers from elsewhere were dealt with: by the clock of each.
     return value.map(([field, text]: [string, string]) => [
       field,
-      field === 'from' ? text.replaceAll(/ \d+/g, ' AT') : text,
+      field === 'from' ? text.replaceAll(/:\d+/g, ':AT') : text,
     ])
   }
   if (key !== HOLDS || !Array.isArray(value)) return value

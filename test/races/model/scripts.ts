@@ -257,7 +257,7 @@ function greet(call: Call): ModelReply {
   const noted = peek(() => keyspace.hget(meta, 'from')) ?? ''
   const isDealtWith = (): boolean => {
     if (before === '' || before === /^\S+/.exec(peekText(call, w) ?? '')?.[0]) return true
-    const since = new RegExp(`${before} (\\d+)`).exec(noted)?.[1]
+    const since = new RegExp(`${before}:(\\d+)`).exec(noted)?.[1]
     return since !== undefined && (agoMs === '' || Number(since) >= time - Number(agoMs) * 1000)
   }
   if (peek(() => keyspace.hget(meta, 'run')) === run && isDealtWith()) return [run, watermark(call).epoch]
@@ -267,7 +267,7 @@ function greet(call: Call): ModelReply {
     keyspace.hset(meta, 'run', run)
     keyspace.hset(meta, 'shards', args[2]!)
   }
-  if (before !== '') keyspace.hset(meta, 'from', `${before} ${time} ${noted}`.slice(0, 512))
+  if (before !== '') keyspace.hset(meta, 'from', `${before}:${time} ${noted}`.slice(0, 512))
   return [run, watermark(call).epoch]
 }
 
